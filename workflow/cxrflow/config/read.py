@@ -1,0 +1,160 @@
+"""Read a config: from a mapping or YAML files to the typed config, or all its faults at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from cxrflow.config.experiments import SECTIONS, layers_of, merged_experiments, written_at
+from cxrflow.config.models import Config, Experiment
+from cxrflow.config.suggest import did_you_mean
+from cxrflow.stage.faults import Fault, raise_all
+
+PARTIAL_KEYS = ("experiment_defaults", "override")
+
+
+def read_config(raw: Mapping[str, Any]) -> Config:
+    """The typed config of a raw one, defaults filled.
+
+    Raises:
+        Fault: one message for each fault, with the key, the value, what is allowed, and the nearest allowed name.
+    """
+    for key in (*PARTIAL_KEYS, *SECTIONS):
+        if not isinstance(raw.get(key, {}), Mapping):
+            raise Fault(f"{key}: {raw[key]!r} is not allowed; it takes keys and values")
+    try:
+        config = Config.model_validate(merged_experiments(raw))
+    except ValidationError as error:
+        # The same fault may reach several experiments from one line of the config: told once.
+        raise Fault(list(dict.fromkeys(_message(raw, fault) for fault in error.errors()))) from None
+    raise_all(list(dict.fromkeys(_faults_between_keys(raw, config))))
+    return config
+
+
+def read_yaml(*paths: str | Path) -> dict[str, Any]:
+    """Raw config of YAML files, later ones laid over earlier ones as Snakemake does it (mappings merged, the rest replaced)."""
+    result: dict[str, Any] = {}
+    for path in paths:
+        try:
+            read = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise Fault(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        result = _laid_over(result, read or {})
+    return result
+
+
+def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _laid_over(result[key], value) if both else value
+    return result
+
+
+def _message(raw: Mapping[str, Any], fault: Any) -> str:
+    """One line for one fault that pydantic found."""
+    path = [str(step) for step in fault["loc"] if not str(step).startswith(("<", "list["))]
+    kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
+    if path and path[-1] == "[key]":
+        return f"{'.'.join(path[:-1])}: a name may hold letters, digits and _ + . - (and begin with none of + . -)"
+    key = _place(raw, path)
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key{did_you_mean(path[-1], _allowed_keys(path[:-1]))}"
+    if kind == "missing":
+        return f"{key}: missing; it has no default"
+    if kind == "literal_error":
+        allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"{key}: {value!r} is not allowed; allowed: {allowed}{did_you_mean(str(value), allowed.split(', '))}"
+    reason = (
+        str(context["error"]) if kind == "value_error" else fault["msg"].replace("Input should", "it should")
+    )
+    return f"{key}: {_shown(value)}{reason}"
+
+
+def _shown(value: Any) -> str:
+    return "" if isinstance(value, Mapping | list) else f"{value!r}: "
+
+
+def _place(raw: Mapping[str, Any], path: list[str]) -> str:
+    """Where in the config the key at `path` of the merged config was written."""
+    if len(path) > 2 and path[0] in SECTIONS:
+        own, rest = path[:2], path[2:]
+        written = raw.get(own[0], {}).get(own[1])
+        if isinstance(written, Mapping):
+            return ".".join([written_at(layers_of(raw, *own), rest), *rest])
+    return ".".join(path)
+
+
+def _allowed_keys(path: list[str]) -> list[str]:
+    """The keys that the config allows at a path."""
+    model: Any = Config
+    extra: list[str] = [*PARTIAL_KEYS]
+    for step in path:
+        extra = []
+        if _is_model(model):
+            field = model.model_fields.get(step)
+            model = field.annotation if field else None
+        elif get_origin(model) is dict:
+            model = get_args(model)[1]
+        model = next(filter(_is_model, _parts(model)), model)
+    if not _is_model(model):
+        return []
+    return [*model.model_fields, *extra, *(["like"] if model is Experiment else [])]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The types that a union or an annotated type is made of."""
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        return [part for argument in get_args(annotation) for part in _parts(argument)]
+    return [annotation]
+
+
+def _faults_between_keys(raw: Mapping[str, Any], config: Config) -> list[str]:
+    """Faults that only two keys together show."""
+    faults = []
+    if config.images is None and config.phantoms is None:
+        faults.append(
+            "images: missing; name the folder that holds train/<class>/ and test/<class>/ "
+            "(make study DATA=FOLDER, or --config images=FOLDER)"
+        )
+    if config.images is not None and config.phantoms is not None:
+        faults.append(
+            "images, phantoms: both given; name a folder of images, or have phantoms drawn, not both"
+        )
+    both = sorted(set(config.experiments) & set(config.extras))
+    faults += [f"extras.{name}: there is an experiment of this name already" for name in both]
+    everything = {**config.experiments, **config.extras}
+    for name in config.only or []:
+        if name not in everything:
+            faults.append(
+                f"only: there is no experiment '{name}'{did_you_mean(name, everything)}; allowed: {', '.join(everything)}"
+            )
+    for section in SECTIONS:
+        for name, experiment in getattr(config, section).items():
+            faults += [
+                _at(raw, section, name, key, why) for key, why in _faults_of_experiment(config, experiment)
+            ]
+    return faults
+
+
+def _faults_of_experiment(config: Config, experiment: Experiment) -> list[tuple[str, str]]:
+    if experiment.task not in config.tasks:
+        near = did_you_mean(experiment.task, config.tasks)
+        return [("task", f"there is no task '{experiment.task}'{near}; allowed: {', '.join(config.tasks)}")]
+    classes = config.tasks[experiment.task].classes
+    if experiment.loss == "binary_crossentropy" and len(classes) != 2:
+        return [
+            ("loss", f"binary_crossentropy is for two classes; task {experiment.task} has {len(classes)}")
+        ]
+    return []
+
+
+def _at(raw: Mapping[str, Any], section: str, name: str, key: str, why: str) -> str:
+    return f"{_place(raw, [section, name, key])}: {why}"

@@ -1,0 +1,20 @@
+"""Faults: what is wrong with the input, told to a person."""
+
+from collections.abc import Iterable
+
+
+class Fault(Exception):  # noqa: N818 - a fault of the input, not an error of the program
+    """Something the user can mend: each message names the file or key, what is allowed, and what to do next.
+
+    A stage that meets one prints its messages, one a line, and ends with exit status 1; no traceback is shown.
+    """
+
+    def __init__(self, messages: str | Iterable[str]) -> None:
+        self.messages = [messages] if isinstance(messages, str) else list(messages)
+        super().__init__("\n".join(self.messages))
+
+
+def raise_all(messages: list[str]) -> None:
+    """Raise one `Fault` with all the messages, if there are any."""
+    if messages:
+        raise Fault(messages)
