@@ -1,6 +1,6 @@
 """The backbones that a config may name.
 
-A written list, so that a config is checked in milliseconds, without importing Keras; a test holds it against the locked Keras.
+A written list, so that a config is checked in milliseconds, without importing Keras; a test holds it against Keras.
 """
 
 BACKBONES = tuple(

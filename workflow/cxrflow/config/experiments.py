@@ -42,10 +42,7 @@ def layers_of(raw: Mapping[str, Any], section: str, name: str) -> list[tuple[str
         Fault: see `merged_experiments`.
     """
     everything = {
-        key: (part, keys)
-        for part in SECTIONS
-        if isinstance(raw.get(part), Mapping)
-        for key, keys in raw[part].items()
+        key: (part, keys) for part in SECTIONS if isinstance(raw.get(part), Mapping) for key, keys in raw[part].items()
     }
     layers: list[tuple[str, Mapping[str, Any]]] = []
     place, keys = section, raw[section][name]

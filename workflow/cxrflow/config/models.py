@@ -80,9 +80,7 @@ class Task(Strict):
     @model_validator(mode="after")
     def _positive_is_a_class(self) -> "Task":
         if self.positive is not None and self.positive not in self.classes:
-            raise ValueError(
-                f"positive: '{self.positive}' is not one of the classes {', '.join(self.classes)}"
-            )
+            raise ValueError(f"positive: '{self.positive}' is not one of the classes {', '.join(self.classes)}")
         return self
 
 
@@ -185,7 +183,7 @@ class Config(Strict):
     extras: dict[FileName, Experiment] = {}
     only: Annotated[list[FileName], BeforeValidator(_as_list)] | None = None
     with_extras: bool = False
-    seeds: Seeds = Field(default=1, validate_default=True)  # type: ignore[assignment]
+    seeds: Seeds = Field(default=1, validate_default=True)
     feature_images: Literal["training_folder", "test_folder", "both"] = "training_folder"
     tsne: Tsne = Tsne()
     claims: str | None = None

@@ -35,7 +35,7 @@ def read_config(raw: Mapping[str, Any]) -> Config:
 
 
 def read_yaml(*paths: str | Path) -> dict[str, Any]:
-    """Raw config of YAML files, later ones laid over earlier ones as Snakemake does it (mappings merged, the rest replaced)."""
+    """Raw config of YAML files, later ones laid over earlier ones as Snakemake does it: mappings merged, the rest replaced."""
     result: dict[str, Any] = {}
     for path in paths:
         try:
@@ -68,9 +68,7 @@ def _message(raw: Mapping[str, Any], fault: Any) -> str:
     if kind == "literal_error":
         allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
         return f"{key}: {value!r} is not allowed; allowed: {allowed}{did_you_mean(str(value), allowed.split(', '))}"
-    reason = (
-        str(context["error"]) if kind == "value_error" else fault["msg"].replace("Input should", "it should")
-    )
+    reason = str(context["error"]) if kind == "value_error" else fault["msg"].replace("Input should", "it should")
     return f"{key}: {_shown(value)}{reason}"
 
 
@@ -125,9 +123,7 @@ def _faults_between_keys(raw: Mapping[str, Any], config: Config) -> list[str]:
             "(make study DATA=FOLDER, or --config images=FOLDER)"
         )
     if config.images is not None and config.phantoms is not None:
-        faults.append(
-            "images, phantoms: both given; name a folder of images, or have phantoms drawn, not both"
-        )
+        faults.append("images, phantoms: both given; name a folder of images, or have phantoms drawn, not both")
     both = sorted(set(config.experiments) & set(config.extras))
     faults += [f"extras.{name}: there is an experiment of this name already" for name in both]
     everything = {**config.experiments, **config.extras}
@@ -138,9 +134,7 @@ def _faults_between_keys(raw: Mapping[str, Any], config: Config) -> list[str]:
             )
     for section in SECTIONS:
         for name, experiment in getattr(config, section).items():
-            faults += [
-                _at(raw, section, name, key, why) for key, why in _faults_of_experiment(config, experiment)
-            ]
+            faults += [_at(raw, section, name, key, why) for key, why in _faults_of_experiment(config, experiment)]
     return faults
 
 
@@ -150,9 +144,7 @@ def _faults_of_experiment(config: Config, experiment: Experiment) -> list[tuple[
         return [("task", f"there is no task '{experiment.task}'{near}; allowed: {', '.join(config.tasks)}")]
     classes = config.tasks[experiment.task].classes
     if experiment.loss == "binary_crossentropy" and len(classes) != 2:
-        return [
-            ("loss", f"binary_crossentropy is for two classes; task {experiment.task} has {len(classes)}")
-        ]
+        return [("loss", f"binary_crossentropy is for two classes; task {experiment.task} has {len(classes)}")]
     return []
 
 

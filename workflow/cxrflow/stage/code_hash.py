@@ -88,9 +88,7 @@ def _imports(name: str) -> frozenset[str]:
             source = ".".join([*base, *([node.module] if node.module else [])])
             found.add(source)
             found.update(f"{source}.{alias.name}" for alias in node.names)
-    return frozenset(
-        module for module in found if module.split(".")[0] == PACKAGE and _file_of(module) is not None
-    )
+    return frozenset(module for module in found if module.split(".")[0] == PACKAGE and _file_of(module) is not None)
 
 
 @cache

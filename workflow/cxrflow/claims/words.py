@@ -1,0 +1,54 @@
+"""How values are written in the scorecard: short, readable, no digits that mean nothing."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from math import isinf
+from statistics import median
+from typing import Any
+
+from cxrflow.stage.faults import Fault
+
+
+def shown(value: Any) -> str:
+    """A value in words: numbers to four significant digits, whole ones in full with commas, shapes as 5x5x2048."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return " ".join(shown(part) for part in value)
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    if number != number:
+        raise Fault("claims: a value is not a number")
+    if isinf(number):
+        return "never" if number > 0 else "-infinity"
+    if number.is_integer():
+        return f"{int(number):,}"
+    text = format(Decimal(f"{number:.4g}"), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def summary(values: Sequence[float]) -> str:
+    """One value as it is; several by their median and range."""
+    if min(values) == max(values):
+        return shown(values[0])
+    return f"median {shown(median(values))} ({shown(min(values))} to {shown(max(values))})"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 seed`, `2 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """A list in words: `a, b and c`."""
+    *front, last = words
+    return f"{', '.join(front)} and {last}" if front else last
+
+
+def ordinal(place: int) -> str:
+    """`1st`, `2nd`, `3rd`, `4th`."""
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"

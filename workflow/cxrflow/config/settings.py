@@ -1,0 +1,21 @@
+"""Experiments as canonical JSON: what a stage is told of the config."""
+
+from typing import Any
+
+from cxrflow.config.models import Config
+from cxrflow.networks.weights import WITHOUT_FILE
+
+
+def experiment_settings(config: Config, name: str) -> dict[str, Any]:
+    """An experiment's settings as plain values, with the task's `classes` in output order and `positive`.
+
+    `weights` is imagenet, random or file: which file it is reaches training as a file, known by its contents, so that a
+    folder which moves makes no other experiment.
+    """
+    experiment = {**config.experiments, **config.extras}[name]
+    settings = experiment.model_dump(exclude={"seeds"})
+    weights = experiment.weights or config.weights
+    settings["weights"] = weights if weights in WITHOUT_FILE else "file"
+    settings["classes"] = config.classes_of(experiment.task)
+    settings["positive"] = config.tasks[experiment.task].positive
+    return settings

@@ -1,0 +1,1 @@
+"""Image files: which there are, how they are decoded, and their decoded pixels."""

@@ -1,0 +1,89 @@
+"""Build an experiment's network: pixels, preprocessing, backbone, head, last hidden layer, output."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from cxrflow.networks.backbones import make_backbone, with_stored_statistics
+from cxrflow.networks.preprocessing import preprocessing_layers
+from cxrflow.stage.faults import Fault
+
+
+def build_network(
+    settings: Mapping[str, Any], seed: int, weights: Path | None = None, for_training: bool = True
+) -> keras.Model:
+    """Build a network.
+
+    Args:
+        settings: an experiment's settings, with `classes` in the order of the outputs.
+        seed: of all random initial weights and of dropout.
+        weights: weights file of the backbone, or None for random weights.
+        for_training: with `backbone_batchnorm: inference`, batch normalisation is held still by layers of its own;
+            False gives plain layers with the same weights, which any Keras can load.
+
+    Returns:
+        Model from pixels, float (batch, size, size, 3) with values 0 to 255, to probabilities: (batch, 1) for a
+        sigmoid, which is P(the second class), or (batch, classes). Its parts: the backbone, `head`, `last_hidden`,
+        `output`.
+
+    Raises:
+        Fault: more frozen layers than the backbone has, an image size that it does not take, weights of another network.
+    """
+    keras.utils.set_random_seed(seed)
+    size = settings["image_size"]
+    backbone = _prepared_backbone(settings, weights, for_training)
+    pixels = keras.Input((size, size, 3), name="pixels")
+    x = preprocessing_layers(settings["backbone"], settings["input_scaling"], pixels)
+    x = _head(settings["head"], settings["head_initialisation"])(backbone(x))
+    x = _dense(settings["head"]["last_hidden_units"], "relu", settings["head_initialisation"], "last_hidden")(x)
+    binary = settings["loss"] == "binary_crossentropy"
+    units, activation = (1, "sigmoid") if binary else (len(settings["classes"]), "softmax")
+    return keras.Model(pixels, _dense(units, activation, settings["head_initialisation"], "output")(x))
+
+
+def _prepared_backbone(settings: Mapping[str, Any], weights: Path | None, for_training: bool) -> Any:
+    name = settings["backbone"]
+    backbone = make_backbone(name, settings["image_size"])
+    if weights is not None:
+        try:
+            backbone.load_weights(weights)
+        except (ValueError, OSError, KeyError) as error:
+            raise Fault(
+                f"weights: {weights}: not weights of {name} without top: {' '.join(str(error).split())}"
+            ) from None
+    if settings["backbone_batchnorm"] == "inference" and for_training:
+        backbone = with_stored_statistics(backbone)
+    frozen = settings["frozen_layers"]
+    if frozen > len(backbone.layers):
+        raise Fault(f"frozen_layers: {frozen} is more than the {len(backbone.layers)} layers of {name}")
+    for layer in backbone.layers[:frozen]:
+        layer.trainable = False
+    if settings["batchnorm_momentum"] is not None:
+        for layer in backbone.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = settings["batchnorm_momentum"]
+    return backbone
+
+
+def _head(head: Mapping[str, Any], initialisation: str) -> keras.Sequential:
+    layers = [pooling_layer(head["pooling"])]
+    for place, units in enumerate(head["dense_units"]):
+        layers.append(_dense(units, "relu", initialisation, f"dense_{place + 1}"))
+        if place == 0:
+            layers.append(keras.layers.Dropout(head["dropout"], name="dropout"))
+    return keras.Sequential(layers, name="head")
+
+
+def pooling_layer(pooling: str) -> keras.Layer:
+    """The layer between backbone and head: "average" or "max" over all places, or "flatten"."""
+    return {
+        "average": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+        "flatten": keras.layers.Flatten,
+    }[pooling](name=f"{pooling}_pooling" if pooling != "flatten" else "flatten")
+
+
+def _dense(units: int, activation: str, initialisation: str, name: str) -> keras.Layer:
+    return keras.layers.Dense(units, activation=activation, kernel_initializer=initialisation, name=name)

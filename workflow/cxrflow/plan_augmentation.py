@@ -1,0 +1,49 @@
+"""Write the augmentation manifest: which image a run sees at which place of which epoch, and how it is transformed.
+
+One row per (subset, epoch, position). Nothing random is left to training: any image of any epoch can be named and made again.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxrflow.augmentation.draw import draw_epoch
+from cxrflow.stage.command import run_stage, stage_parser
+from cxrflow.stage.files import write_table
+
+
+def plan_augmentation(
+    split: pd.DataFrame, seed: int, epochs: int, ranges: Mapping[str, Any] | None, validation_augmented: bool
+) -> pd.DataFrame:
+    """The manifest of all epochs of a task and seed; see `cxrflow.augmentation.draw.draw_epoch` for its columns."""
+    images = {subset: rows["image"].tolist() for subset, rows in split.groupby("subset")}
+    parts = []
+    for epoch in range(1, epochs + 1):
+        parts.append(draw_epoch(images["training"], "training", seed, epoch, ranges))
+        parts.append(
+            draw_epoch(images["validation"], "validation", seed, epoch, ranges if validation_augmented else None)
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def main() -> None:
+    parser = stage_parser(__doc__)
+    parser.add_argument("--split", type=Path, required=True, help="split of the task (CSV)")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--ranges", type=json.loads, required=True, help="ranges as JSON, or null for none")
+    parser.add_argument("--validation-augmented", type=json.loads, required=True, help="true or false")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest to write (Parquet)")
+    args = parser.parse_args()
+    manifest = plan_augmentation(
+        pd.read_csv(args.split), args.seed, args.epochs, args.ranges, args.validation_augmented
+    )
+    write_table(args.manifest, manifest)
+    print(f"{args.epochs} epochs, {len(manifest)} rows")
+
+
+if __name__ == "__main__":
+    run_stage(main)

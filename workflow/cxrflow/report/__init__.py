@@ -1,0 +1,1 @@
+"""The report's page: what it reads, what it says, how it is laid out."""

@@ -1,0 +1,130 @@
+"""What the page is made from: the files of a run, read once and checked to be there."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxrflow.config.read import read_config, read_yaml
+from cxrflow.stage.faults import Fault, raise_all
+from cxrflow.stage.files import read_json
+
+PLOTS = ("curves", "confusion", "embedding")
+SUBSETS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one experiment, and what was measured on it."""
+
+    experiment: str
+    seed: int
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    separation: dict[str, Any]
+    timing: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the page tells of."""
+
+    settings: dict[str, Any]
+    """The resolved config."""
+    experiments: dict[str, dict[str, Any]]
+    """Settings of the selected experiments, in the order of selection."""
+    runs: dict[str, list[Run]]
+    """The runs of each selected experiment, one a seed."""
+    networks: dict[str, Any]
+    audit: dict[str, Any]
+    assumptions: list[dict[str, str]]
+    splits: dict[str, pd.DataFrame]
+    """One split a task: image, class, subset."""
+    plots: Path
+    study: dict[str, Any] | None = None
+    """The study's own config, resolved."""
+    locked: dict[str, str] | None = None
+    """Package to version, as locked."""
+    scorecard: pd.DataFrame | None = None
+
+    @property
+    def on_phantoms(self) -> bool:
+        """Whether drawn phantoms stand in for the X-rays."""
+        return self.settings.get("phantoms") is not None
+
+    @property
+    def all_runs(self) -> list[Run]:
+        """All runs, experiment by experiment."""
+        return [run for runs in self.runs.values() for run in runs]
+
+    def positive(self, experiment: str) -> str | None:
+        """The class that sensitivity and specificity of an experiment are about."""
+        return self.runs[experiment][0].metrics["positive"]
+
+
+def selected_experiments(settings: Mapping[str, Any], selected: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of the selected experiments.
+
+    Raises:
+        Fault: the settings know nothing of one of them, or nothing is selected.
+    """
+    everything = {**settings.get("extras", {}), **settings["experiments"]}
+    raise_all([f"--selected: the settings have no experiment '{name}'" for name in selected if name not in everything])
+    if not selected or not all(selected.values()):
+        raise Fault("--selected: each experiment needs a seed, and there must be an experiment")
+    return {name: everything[name] for name in selected}
+
+
+def read_runs(folder: Path, selected: Mapping[str, Sequence[int]]) -> dict[str, list[Run]]:
+    """Read the runs of the selected experiments and seeds.
+
+    Raises:
+        Fault: files are missing; one line for each.
+    """
+    names = ("training.json", "metrics.json", "separation.json", "timing.csv")
+    places = {
+        experiment: {seed: folder / experiment / f"seed_{seed}" for seed in seeds}
+        for experiment, seeds in selected.items()
+    }
+    files = [place / name for by_seed in places.values() for place in by_seed.values() for name in names]
+    raise_all([f"{file}: missing; run the stage that writes it" for file in files if not file.is_file()])
+    return {
+        experiment: [_read_run(experiment, seed, place) for seed, place in by_seed.items()]
+        for experiment, by_seed in places.items()
+    }
+
+
+def _read_run(experiment: str, seed: int, place: Path) -> Run:
+    return Run(
+        experiment=experiment,
+        seed=seed,
+        training=read_json(place / "training.json"),
+        metrics=read_json(place / "metrics.json"),
+        separation=read_json(place / "separation.json"),
+        timing=pd.read_csv(place / "timing.csv"),
+    )
+
+
+def read_text_table(path: Path) -> pd.DataFrame:
+    """Read a CSV whose cells are all text; empty ones stay empty."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def read_study_config(path: Path) -> dict[str, Any]:
+    """The study's own config, resolved; it names no folder of images, which the reader of configs asks for."""
+    return read_config({**read_yaml(path), "images": "."}).model_dump(mode="json")
+
+
+def read_locked_versions(path: Path) -> dict[str, str]:
+    """Package to version of a lock file: its lines `name==version`, markers and hashes left aside."""
+    found = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", path.read_text("utf-8"), re.MULTILINE)
+    return {package_name(name): version for name, version in found}
+
+
+def package_name(name: str) -> str:
+    """A package's name as it compares: small letters, hyphens, TensorFlow's CPU build as TensorFlow."""
+    name = re.sub(r"[-_.]+", "-", name.lower())
+    return "tensorflow" if name == "tensorflow-cpu" else name

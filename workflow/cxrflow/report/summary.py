@@ -1,0 +1,74 @@
+"""The page's first words: what was run, on what, what came out, and what it can be taken for."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cxrflow.report.inputs import Inputs, Run
+from cxrflow.report.words import counted, few_of, joined, number, percent
+
+FEW_TEST_IMAGES = 200
+"""With fewer test images than this the page says what one of them is worth."""
+
+
+def summary_sentences(inputs: Inputs) -> list[str]:
+    """The run in a few sentences."""
+    return [_what_was_run(inputs), *_results(inputs)]
+
+
+def warnings(inputs: Inputs) -> list[str]:
+    """What a reader must know before any number: phantoms, missing images, random initial weights."""
+    return [*_image_warnings(inputs), *_weight_warnings(inputs)]
+
+
+def _what_was_run(inputs: Inputs) -> str:
+    images = inputs.audit["images"]
+    what = counted(images, "drawn phantom") if inputs.on_phantoms else counted(images, "chest X-ray")
+    seeds = {len(runs) for runs in inputs.runs.values()}
+    each = counted(seeds.pop(), "seed") if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
+    experiments = counted(len(inputs.experiments), "experiment")
+    backbones = joined(dict.fromkeys(settings["backbone"] for settings in inputs.experiments.values()))
+    return f"{experiments} ({backbones}; {each} each) on {what}{', not on X-rays' if inputs.on_phantoms else ''}."
+
+
+def _results(inputs: Inputs) -> Iterator[str]:
+    for name, runs in inputs.runs.items():
+        metrics = runs[0].metrics
+        if len(runs) == 1:
+            yield (
+                f"{name} gets {metrics['correct']} of {metrics['images']} test images right "
+                f"({percent(metrics['accuracy'])}; loss {number(metrics['loss'])})."
+            )
+        else:
+            accuracies = [run.metrics["accuracy"] for run in runs]
+            yield (
+                f"{name} gets {percent(float(np.median(accuracies)))} of {metrics['images']} test images right in the "
+                f"median of {len(runs)} seeds ({percent(min(accuracies))} to {percent(max(accuracies))})."
+            )
+
+
+def _image_warnings(inputs: Inputs) -> Iterator[str]:
+    audit = inputs.audit
+    if inputs.on_phantoms:
+        yield (
+            "This run was made on drawn phantoms. It shows that the workflow works from end to end; "
+            "its numbers say nothing about the study or about X-rays."
+        )
+    for status, words in {"missing": "missing", "unreadable": "unreadable"}.items():
+        if names := audit[status]:
+            yield (
+                f"This run was made without {len(names)} of the {audit['listed']} listed images ({words}): {few_of(names)}."
+            )
+    if audit["changed"]:
+        names = audit["changed"]
+        yield f"{counted(len(names), 'image')} not as listed (other SHA-256), used as found: {few_of(names)}."
+
+
+def _weight_warnings(inputs: Inputs) -> Iterator[str]:
+    random = [name for name, runs in inputs.runs.items() if any(map(_from_random, runs))]
+    if random:
+        yield f"Training began from random weights, not from ImageNet's: {joined(random)}."
+
+
+def _from_random(run: Run) -> bool:
+    return bool(run.training["weights"]["source"] == "random")

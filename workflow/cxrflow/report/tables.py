@@ -1,0 +1,149 @@
+"""The tables of the page, as rows of plain values; how they look is the template's."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrflow.report.inputs import SUBSETS, Inputs, Run
+from cxrflow.report.words import wilson_interval
+
+POOLING = {"average": "global average pooling", "max": "global max pooling", "flatten": "flatten"}
+
+
+def experiment_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """What was run: one row an experiment."""
+    for name, settings in inputs.experiments.items():
+        runs, network = inputs.runs[name], inputs.networks["experiments"][name]
+        yield {
+            **settings,
+            "name": name,
+            "classes": network["classes"],
+            "backbone_layers": network["backbone_layers"],
+            "head_words": head_words(settings, len(network["classes"])),
+            "seeds": [run.seed for run in runs],
+            "epochs": sorted({run.training["epochs"] for run in runs}),
+            "tested": sorted({run.metrics["selected_epoch"] for run in runs}),
+            "images": runs[0].training["images"],
+        }
+
+
+def head_words(settings: dict[str, Any], classes: int) -> str:
+    """The head, layer by layer."""
+    head = settings["head"]
+    first, *more = head["dense_units"]
+    dropout = [f"Dropout {head['dropout']:g}"] if head["dropout"] else []
+    output = "Dense 1 sigmoid" if settings["loss"] == "binary_crossentropy" else f"Dense {classes} softmax"
+    hidden = [f"Dense {units} relu" for units in (*more, head["last_hidden_units"])]
+    return ", ".join([POOLING[head["pooling"]], f"Dense {first} relu", *dropout, *hidden, output])
+
+
+def image_counts(inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """Images by class and subset, one table a task that was run."""
+    tasks = {settings["task"]: name for name, settings in inputs.experiments.items()}
+    for task, experiment in tasks.items():
+        if task not in inputs.splits:
+            continue
+        split = inputs.splits[task]
+        classes = inputs.networks["experiments"][experiment]["classes"]
+        counts = pd.crosstab(split["class"], split["subset"]).reindex(index=classes, columns=SUBSETS, fill_value=0)
+        yield {
+            "task": task,
+            "rows": [(name, [int(count) for count in counts.loc[name]]) for name in classes],
+            "sums": [int(count) for count in counts.sum()],
+        }
+
+
+def result_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """Test results: one table an experiment, one row a seed."""
+    for name, runs in inputs.runs.items():
+        metrics = runs[0].metrics
+        images = metrics["images"]
+        accuracies = [run.metrics["accuracy"] for run in runs]
+        losses = [run.metrics["loss"] for run in runs]
+        yield {
+            "experiment": name,
+            "images": images,
+            "one_image": 100 / images,
+            "positive": metrics["positive"],
+            "classes": metrics["classes"],
+            "rows": [_result_row(run) for run in runs],
+            "median_accuracy": float(np.median(accuracies)),
+            "accuracy_range": (min(accuracies), max(accuracies)),
+            "median_loss": float(np.median(losses)),
+            "loss_range": (min(losses), max(losses)),
+        }
+
+
+def _result_row(run: Run) -> dict[str, Any]:
+    metrics = run.metrics
+    interval = wilson_interval(metrics["correct"], metrics["images"])
+    return {**metrics, "seed": run.seed, "interval": interval, "chosen": run.training["selected_epoch"]["rule"]}
+
+
+def backbones_side_by_side(inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """For each task that more than one backbone was trained on: the first experiment of each backbone."""
+    by_task: dict[str, dict[str, str]] = {}
+    for name, settings in inputs.experiments.items():
+        by_task.setdefault(settings["task"], {}).setdefault(settings["backbone"], name)
+    for task, by_backbone in by_task.items():
+        if len(by_backbone) > 1:
+            columns = [_backbone_column(inputs, name) for name in by_backbone.values()]
+            yield {"task": task, "columns": columns}
+
+
+def _backbone_column(inputs: Inputs, name: str) -> dict[str, Any]:
+    runs, network, settings = inputs.runs[name], inputs.networks["experiments"][name], inputs.experiments[name]
+    timing = pd.concat([run.timing for run in runs])
+    return {
+        "experiment": name,
+        "seed": runs[0].seed,
+        "seeds": len(runs),
+        "backbone": settings["backbone"],
+        "layers": network["backbone_layers"],
+        "frozen": settings["frozen_layers"],
+        "backbone_parameters": next(b["parameters"] for b in network["blocks"] if b["block"] == "backbone"),
+        **network["parameters"],
+        "epochs": runs[0].training["epochs"],
+        "accuracy": float(np.median([run.metrics["accuracy"] for run in runs])),
+        "correct": runs[0].metrics["correct"],
+        "images": runs[0].metrics["images"],
+        "loss": float(np.median([run.metrics["loss"] for run in runs])),
+        "same_class_share": float(np.median([run.separation["same_class_share"] for run in runs])),
+        "seconds_per_epoch": float(timing["seconds"].median()),
+        "images_per_second": float(timing["images_per_second"].median()),
+    }
+
+
+def separation_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """How well the classes separate in the last hidden layer: one table an experiment, one row a seed."""
+    for name, runs in inputs.runs.items():
+        first = runs[0].separation
+        order = [name for name in runs[0].metrics["classes"] if name in first["neighbour_shares"]]
+        yield {
+            "experiment": name,
+            "seed": runs[0].seed,
+            "k": first["k"],
+            "of": first["of"],
+            "classes": order,
+            "shares": [(one, [first["neighbour_shares"][one][other] for other in order]) for one in order],
+            "pairs": [tuple(pair.split("|")) for pair in first["pairs"]],
+            "rows": [{**run.separation, "seed": run.seed} for run in runs],
+        }
+
+
+def run_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """What identifies each run, and how long it took."""
+    for run in inputs.all_runs:
+        yield {**run.training, "experiment": run.experiment, "seconds": float(run.timing["seconds"].sum())}
+
+
+def version_rows(inputs: Inputs) -> list[tuple[str, list[str], str | None]]:
+    """Package, the versions that the runs had, the locked version."""
+    from_runs: dict[str, set[str]] = {}
+    for run in inputs.all_runs:
+        for name, version in run.training["versions"].items():
+            from_runs.setdefault(name, set()).add(version)
+    locked = inputs.locked or {}
+    return [(name, sorted(versions), locked.get(name)) for name, versions in sorted(from_runs.items())]

@@ -1,0 +1,130 @@
+# The typed config, and the few functions by which rules name files and params. Every rule takes what it needs from here.
+import os
+
+from snakemake.exceptions import WorkflowError
+
+from cxrflow.config.read import read_config
+from cxrflow.config.settings import experiment_settings
+from cxrflow.images.fingerprint import folder_fingerprint
+from cxrflow.networks.weights import find_weights
+from cxrflow.stage.code_hash import code_hash
+from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import canonical_json
+
+try:
+    CONFIG = read_config(config)
+except Fault as fault:
+    raise WorkflowError("The config has faults:", *fault.messages) from None
+
+# Relative, so that a checkout which moves has the same inputs and params.
+PROJECT = Path(os.path.relpath(workflow.basedir))
+RESULTS = Path("results") / CONFIG.name
+RESOURCES = PROJECT / "workflow" / "resources"
+ENVIRONMENT = PROJECT / "envs" / f"{CONFIG.environment}.yaml"
+IMAGES = Path(CONFIG.images) if CONFIG.images else RESULTS / "phantoms" / "images"
+SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
+CLASSES = sorted(
+    {
+        name
+        for task in CONFIG.selected().values()
+        for name in CONFIG.tasks[task.task].classes
+    }
+)
+
+# Jobs find the package in this checkout, also in a conda environment or container that holds its dependencies alone.
+os.environ.update(
+    PYTHONPATH=str((PROJECT / "workflow").resolve()),
+    PYTHONUNBUFFERED="1",
+    MPLBACKEND="agg",
+    KERAS_BACKEND="tensorflow",
+    TF_CPP_MIN_LOG_LEVEL="3",
+)
+
+
+wildcard_constraints:
+    experiment="|".join(map(re.escape, SELECTED)),
+    task="|".join(map(re.escape, CONFIG.tasks)),
+    folder="(train|test)/[^/]+",
+    seed=r"\d+",
+    size=r"\d+",
+    epochs=r"\d+",
+
+
+def shipped(value, name):
+    """A file that the config names, or the study's own among the resources for `study`."""
+    return (
+        None
+        if value is None
+        else (RESOURCES / name if value == "study" else Path(value))
+    )
+
+
+IMAGE_LIST = shipped(CONFIG.image_list, "study_files.csv")
+CLAIMS = shipped(CONFIG.claims, "claims.csv")
+SCORECARD = RESULTS / "scorecard.csv" if CLAIMS else []
+
+
+def existing(path, key):
+    """A file that the config names and that must be there before any job starts."""
+    if path and not Path(path).is_file():
+        raise WorkflowError(f"{key}: {path}: no such file")
+    return path or []
+
+
+def settings_of(experiment):
+    """An experiment's settings as plain values."""
+    return experiment_settings(CONFIG, experiment)
+
+
+def runs(pattern):
+    """A file of every selected run: pattern with {experiment} and {seed}, below the results folder."""
+    return [
+        RESULTS / pattern.format(experiment=name, seed=seed)
+        for name in SELECTED
+        for seed in SELECTED[name]
+    ]
+
+
+def pixels_of(wildcards):
+    """The decoded pixels of an experiment's task."""
+    settings = settings_of(wildcards.experiment)
+    size, classes = settings["image_size"], settings["classes"]
+    return [
+        RESULTS / f"pixels/{size}/{subset}/{name}.npy"
+        for subset in ("train", "test")
+        for name in classes
+    ]
+
+
+def split_of(wildcards):
+    """The split of an experiment's task."""
+    return RESULTS / f"split/{settings_of(wildcards.experiment)['task']}.csv"
+
+
+def manifest_of(wildcards):
+    """The augmentation manifest of an experiment's task, as long as its training."""
+    settings = settings_of(wildcards.experiment)
+    return (
+        RESULTS
+        / f"augmentation/{settings['task']}/seed_{wildcards.seed}/epochs_{settings['epochs']}.parquet"
+    )
+
+
+def initial_weights(experiment):
+    """The file of a backbone's initial weights; nothing for random ones."""
+    keys = {**CONFIG.experiments, **CONFIG.extras}[experiment]
+    source = keys.weights or CONFIG.weights
+    if source == "imagenet":
+        return f"results/weights/{keys.backbone}.weights.h5"
+    return find_weights(source, keys.backbone) or []
+
+
+# Told at once, before any job: weights that are not there.
+weights_faults = []
+for experiment in SELECTED:
+    try:
+        initial_weights(experiment)
+    except Fault as fault:
+        weights_faults += fault.messages
+if weights_faults:
+    raise WorkflowError(*dict.fromkeys(weights_faults))

@@ -1,0 +1,171 @@
+# The data set: from image files to an index, an audit, a split for each task, and decoded pixels.
+#
+# Requires: a folder with train/<class>/ and test/<class>/ (`images`), or nothing (`phantoms`).
+# Makes:    images.parquet, data_audit.json, split/{task}.csv, pixels/{size}/{train,test}/{class}.npy
+
+if CONFIG.phantoms:
+
+    rule make_phantoms:
+        output:
+            folder=directory(IMAGES),
+            table=RESULTS / "phantoms" / "phantoms.csv",
+        log:
+            RESULTS / "logs/make_phantoms.log",
+        benchmark:
+            RESULTS / "benchmarks/make_phantoms.tsv"
+        conda:
+            str(ENVIRONMENT)
+        resources:
+            mem_mb=500,
+        params:
+            train_per_class=CONFIG.phantoms.train_per_class,
+            test_per_class=CONFIG.phantoms.test_per_class,
+            seed=CONFIG.phantoms.seed,
+            classes=CLASSES,
+            code=code_hash("cxrflow.make_phantoms"),
+        """Draw chest phantoms for training and test."""
+        message:
+            "Draw chest phantoms: {params.train_per_class} for training and {params.test_per_class} for the test a class."
+        shell:
+            """
+            python -m cxrflow.make_phantoms \
+                --train-per-class {params.train_per_class:q} \
+                --test-per-class {params.test_per_class:q} \
+                --seed {params.seed:q} \
+                --classes {params.classes:q} \
+                --folder {output.folder:q} \
+                --table {output.table:q} 2>&1 | tee {log:q}
+            """
+
+
+rule index_images:
+    input:
+        image_list=existing(IMAGE_LIST, "image_list"),
+        phantoms=rules.make_phantoms.output.table if CONFIG.phantoms else [],
+    output:
+        images=RESULTS / "images.parquet",
+    log:
+        RESULTS / "logs/index_images.log",
+    benchmark:
+        RESULTS / "benchmarks/index_images.tsv"
+    conda:
+        str(ENVIRONMENT)
+    threads: 2
+    resources:
+        mem_mb=1000,
+    params:
+        root=IMAGES,
+        classes=CLASSES,
+        image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
+        missing_images=CONFIG.missing_images,
+        fingerprint=(
+            ""
+            if CONFIG.phantoms
+            else folder_fingerprint(
+                IMAGES, [f"{s}/{c}" for s in ("train", "test") for c in CLASSES]
+            )
+        ),
+        code=code_hash("cxrflow.index_images"),
+    """List the images with their contents' hashes."""
+    message:
+        "List the images of {params.classes} below {params.root}, with their contents' hashes."
+    shell:
+        """
+        python -m cxrflow.index_images \
+            --root {params.root:q} \
+            --classes {params.classes:q} \
+            {params.image_list:q} \
+            --missing-images {params.missing_images:q} \
+            --workers {threads:q} \
+            --images {output.images:q} 2>&1 | tee {log:q}
+        """
+
+
+rule audit_data:
+    """Say what the data set is, and what is doubtful about it."""
+    input:
+        images=rules.index_images.output.images,
+    output:
+        audit=RESULTS / "data_audit.json",
+    log:
+        RESULTS / "logs/audit_data.log",
+    benchmark:
+        RESULTS / "benchmarks/audit_data.tsv"
+    conda:
+        str(ENVIRONMENT)
+    resources:
+        mem_mb=500,
+    params:
+        code=code_hash("cxrflow.audit_data"),
+    shell:
+        """
+        python -m cxrflow.audit_data \
+            --images {input.images:q} \
+            --audit {output.audit:q} 2>&1 | tee {log:q}
+        """
+
+
+rule split_images:
+    input:
+        images=rules.index_images.output.images,
+        table=[] if CONFIG.split == "keras" else existing(CONFIG.split, "split"),
+    output:
+        split=RESULTS / "split/{task}.csv",
+    log:
+        RESULTS / "logs/split_images/{task}.log",
+    benchmark:
+        RESULTS / "benchmarks/split_images/{task}.tsv"
+    conda:
+        str(ENVIRONMENT)
+    resources:
+        mem_mb=500,
+    params:
+        classes=lambda wildcards: CONFIG.classes_of(wildcards.task),
+        rule=CONFIG.split,
+        validation_fraction=CONFIG.validation_fraction,
+        code=code_hash("cxrflow.split_images"),
+    """Split a task's images into training, validation and test."""
+    message:
+        "Split the images of task {wildcards.task} into training, validation and test by {params.rule}."
+    shell:
+        """
+        python -m cxrflow.split_images \
+            --images {input.images:q} \
+            --classes {params.classes:q} \
+            --rule {params.rule:q} \
+            --validation-fraction {params.validation_fraction:q} \
+            --split {output.split:q} 2>&1 | tee {log:q}
+        """
+
+
+rule cache_pixels:
+    input:
+        images=rules.index_images.output.images,
+    output:
+        pixels=RESULTS / "pixels/{size}/{folder}.npy",
+        rows=RESULTS / "pixels/{size}/{folder}.csv",
+    log:
+        RESULTS / "logs/cache_pixels/{size}/{folder}.log",
+    benchmark:
+        RESULTS / "benchmarks/cache_pixels/{size}/{folder}.tsv"
+    conda:
+        str(ENVIRONMENT)
+    resources:
+        mem_mb=1000,
+    params:
+        root=IMAGES,
+        resampling=CONFIG.resampling,
+        code=code_hash("cxrflow.cache_pixels"),
+    """Decode the images of a class folder, once for all trainings."""
+    message:
+        "Decode the images of {wildcards.folder} at {wildcards.size} px, once for all trainings."
+    shell:
+        """
+        python -m cxrflow.cache_pixels \
+            --images {input.images:q} \
+            --root {params.root:q} \
+            --folder {wildcards.folder:q} \
+            --size {wildcards.size:q} \
+            --resampling {params.resampling:q} \
+            --pixels {output.pixels:q} 2>&1 | tee {log:q}
+        """

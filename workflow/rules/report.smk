@@ -1,0 +1,132 @@
+# The last stages: the scorecard of the study's statements, and the page that tells all.
+#
+# Requires: everything before
+# Makes:    scorecard.csv (where the config names claims), report/index.html
+
+OF_RUNS = (
+    "history.csv",
+    "timing.csv",
+    "training.json",
+    "predictions.csv",
+    "metrics.json",
+    "embedding.csv",
+    "separation.json",
+)
+RUN_FILES = [
+    file
+    for name in OF_RUNS
+    for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")
+]
+PLOTS = [
+    file
+    for name in ("curves", "confusion", "embedding")
+    for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}.svg")
+]
+SPLITS = [
+    RESULTS / f"split/{task}.csv"
+    for task in sorted({keys.task for keys in CONFIG.selected().values()})
+]
+# The whole config as the stages see it: the extras too, since claims about the searches look for their settings.
+EVERYTHING = canonical_json(
+    {
+        **CONFIG.model_dump(exclude={"experiments", "extras"}),
+        "experiments": {
+            name: settings_of(name) for name in [*CONFIG.experiments, *CONFIG.extras]
+        },
+    }
+)
+
+if CLAIMS:
+
+    rule score_claims:
+        input:
+            runs=RUN_FILES,
+            claims=existing(CLAIMS, "claims"),
+            networks=rules.describe_networks.output.networks,
+            audit=rules.audit_data.output.audit,
+        output:
+            scorecard=report(
+                SCORECARD, caption="../report/scorecard.rst", category="Scorecard"
+            ),
+        log:
+            RESULTS / "logs/score_claims.log",
+        benchmark:
+            RESULTS / "benchmarks/score_claims.tsv"
+        conda:
+            str(ENVIRONMENT)
+        resources:
+            mem_mb=500,
+        params:
+            settings=EVERYTHING,
+            selected=canonical_json(SELECTED),
+            runs=RESULTS / "runs",
+            code=code_hash("cxrflow.score_claims"),
+        """Judge each claim by its rule."""
+        message:
+            "Judge each statement of {input.claims} by its rule."
+        shell:
+            """
+            python -m cxrflow.score_claims \
+                --claims {input.claims:q} \
+                --settings {params.settings:q} \
+                --selected {params.selected:q} \
+                --runs {params.runs:q} \
+                --networks {input.networks:q} \
+                --audit {input.audit:q} \
+                --scorecard {output.scorecard:q} 2>&1 | tee {log:q}
+            """
+
+
+rule assemble_report:
+    """Write the page: what was run, how it deviates from the study, what came out, what it is worth."""
+    input:
+        runs=RUN_FILES,
+        plots=PLOTS,
+        splits=SPLITS,
+        networks=rules.describe_networks.output.networks,
+        audit=rules.audit_data.output.audit,
+        scorecard=SCORECARD,
+        assumptions=RESOURCES / "assumptions.csv",
+        study_config=PROJECT / "config.yaml",
+        lock=PROJECT / "envs" / f"{CONFIG.environment}.lock",
+        template=PROJECT / "workflow" / "report" / "page" / "index.html.j2",
+        style=PROJECT / "workflow" / "report" / "page" / "style.css",
+    output:
+        page=report(
+            RESULTS / "report" / "index.html",
+            caption="../report/page.rst",
+            category="Report",
+        ),
+    log:
+        RESULTS / "logs/assemble_report.log",
+    benchmark:
+        RESULTS / "benchmarks/assemble_report.tsv"
+    conda:
+        str(ENVIRONMENT)
+    resources:
+        mem_mb=500,
+    params:
+        settings=EVERYTHING,
+        selected=canonical_json(SELECTED),
+        runs=RESULTS / "runs",
+        plots=RESULTS / "plots",
+        page=PROJECT / "workflow" / "report" / "page",
+        scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
+        code=code_hash("cxrflow.assemble_report"),
+    shell:
+        """
+        python -m cxrflow.assemble_report \
+            --settings {params.settings:q} \
+            --selected {params.selected:q} \
+            --runs {params.runs:q} \
+            --plots {params.plots:q} \
+            --networks {input.networks:q} \
+            --audit {input.audit:q} \
+            --assumptions {input.assumptions:q} \
+            --study-config {input.study_config:q} \
+            --locked-versions {input.lock:q} \
+            --splits {input.splits:q} \
+            {params.scorecard:q} \
+            --page {params.page:q} \
+            --report {output.page:q} 2>&1 | tee {log:q}
+        """

@@ -1,0 +1,53 @@
+# Training.
+#
+# Requires: the task's split, pixels and augmentation manifest, and the backbone's initial weights
+# Makes:    runs/{experiment}/seed_{seed}/ model.keras, history.csv, timing.csv, training.json
+
+
+rule train_model:
+    input:
+        split=split_of,
+        manifest=manifest_of,
+        pixels=pixels_of,
+        weights=lambda wildcards: initial_weights(wildcards.experiment),
+    output:
+        model=RESULTS / "runs/{experiment}/seed_{seed}/model.keras",
+        history=RESULTS / "runs/{experiment}/seed_{seed}/history.csv",
+        timing=RESULTS / "runs/{experiment}/seed_{seed}/timing.csv",
+        training=RESULTS / "runs/{experiment}/seed_{seed}/training.json",
+    log:
+        RESULTS / "logs/train_model/{experiment}/seed_{seed}.log",
+    benchmark:
+        RESULTS / "benchmarks/train_model/{experiment}/seed_{seed}.tsv"
+    conda:
+        str(ENVIRONMENT)
+    threads: CONFIG.threads
+    resources:
+        gpu=1,
+        mem_mb=6000,
+    params:
+        settings=lambda wildcards: canonical_json(settings_of(wildcards.experiment)),
+        # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
+        threads=CONFIG.threads,
+        weights=lambda wildcards, input: (
+            ["--weights", *input.get("weights", [])] if input.get("weights") else []
+        ),
+        code=code_hash("cxrflow.train_model"),
+    """Train an experiment's network with one seed."""
+    message:
+        "Train {wildcards.experiment} with seed {wildcards.seed}."
+    shell:
+        """
+        python -m cxrflow.train_model \
+            --settings {params.settings:q} \
+            --seed {wildcards.seed:q} \
+            --threads {params.threads:q} \
+            --split {input.split:q} \
+            --manifest {input.manifest:q} \
+            --pixels {input.pixels:q} \
+            {params.weights:q} \
+            --model {output.model:q} \
+            --history {output.history:q} \
+            --timing {output.timing:q} \
+            --training {output.training:q} 2>&1 | tee {log:q}
+        """
