@@ -41,8 +41,11 @@ def findings_of(classes: list[str], named: dict[str, str]) -> dict[str, str]:
         Fault: a class whose name tells no finding or more than one, that cannot be a folder, or that is named twice;
             a finding that does not exist; a finding for a class that is not there.
     """
-    faults = [f"--findings {name}: there is no class '{name}'{did_you_mean(name, classes)}" for name in named
-              if name not in classes]
+    faults = [
+        f"--findings {name}: there is no class '{name}'{did_you_mean(name, classes)}"
+        for name in named
+        if name not in classes
+    ]
     faults += [
         f"--findings {name}={finding}: there is no finding '{finding}'{did_you_mean(finding, FINDINGS)}; "
         f"allowed: {', '.join(FINDINGS)}"
@@ -107,7 +110,7 @@ def refuse_other_files(folder: Path, images: list[str]) -> None:
     """
     mine = set(images)
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    other = [name for name in found if name not in mine and not Path(name).name.startswith(".part-")]
+    other = [name for name in found if name not in mine and not Path(name).name.startswith(".")]
     if other:
         raise Fault(
             f"{folder}: holds {len(other)} files that are not of this set of phantoms, such as {other[0]}; "

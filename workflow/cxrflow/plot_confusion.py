@@ -60,9 +60,9 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="metrics.json of the evaluation")
     parser.add_argument("--title", help="a line above the matrix")
     parser.add_argument("--figure", type=Path, required=True, help="SVG to write")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     with styled():
-        write_figure(confusion_figure(read_json(arguments.metrics), arguments.title), arguments.figure)
+        write_figure(confusion_figure(read_json(args.metrics), args.title), args.figure)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from cxrflow.plotting.style import FAINT, TRAINING, VALIDATION, new_figure, styled, write_figure
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import read_json
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 LOG_FROM = 20
@@ -32,9 +33,11 @@ def curves_figure(history: pd.DataFrame, title: str | None = None, selected_epoc
         Fault: a column is missing, there is no epoch, or the selected epoch is not among them.
     """
     _check(history, selected_epoch)
-    figure = new_figure(9, 3.7, title)
-    for axes, quantity in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+    figure = new_figure(6.8, 3.2, title)
+    panels = figure.subplots(1, 2)
+    for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
         _draw_panel(axes, history, quantity, selected_epoch)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -72,7 +75,6 @@ def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, selected_epoch
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
-    axes.legend(loc="best")
 
 
 def _accuracy_limits(history: pd.DataFrame) -> tuple[float, float]:
@@ -91,12 +93,14 @@ def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--history", type=Path, required=True, help="history.csv of the training")
     parser.add_argument("--title", help="a line above the panels")
-    parser.add_argument("--selected-epoch", type=int, help="the epoch that was tested, to be marked")
+    tested = parser.add_mutually_exclusive_group()
+    tested.add_argument("--training", type=Path, help="training.json, which names the tested epoch, to be marked")
+    tested.add_argument("--selected-epoch", type=int, help="the tested epoch, where there is no training.json")
     parser.add_argument("--figure", type=Path, required=True, help="SVG to write")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
+    epoch = read_json(args.training)["selected_epoch"]["epoch"] if args.training else args.selected_epoch
     with styled():
-        figure = curves_figure(pd.read_csv(arguments.history), arguments.title, arguments.selected_epoch)
-        write_figure(figure, arguments.figure)
+        write_figure(curves_figure(pd.read_csv(args.history), args.title, epoch), args.figure)
 
 
 if __name__ == "__main__":

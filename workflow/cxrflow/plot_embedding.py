@@ -45,7 +45,7 @@ def embedding_figure(embedding: pd.DataFrame, separation: dict[str, Any], title:
     colours = class_colours(classes)
     subsets = [subset for subset in MARKERS if subset in set(embedding["subset"])]
 
-    figure = new_figure(7.2, 5, title)
+    figure = new_figure(6.2, 4.6, title)
     axes = figure.subplots()
     without_frame(axes)
     for subset in subsets:
@@ -85,7 +85,7 @@ def _separation_words(separation: dict[str, Any]) -> str:
     silhouette = separation["silhouette"]
     return (
         f"in the full feature space: {100 * separation['same_class_share']:.0f} % of the {separation['k']} nearest "
-        f"neighbours are of the same class; silhouette {'–' if silhouette is None else f'{silhouette:.2f}'}"
+        f"neighbours are of the same class;\nsilhouette {'–' if silhouette is None else f'{silhouette:.2f}'}"
     )
 
 
@@ -95,12 +95,12 @@ def main() -> None:
     parser.add_argument("--separation", type=Path, required=True, help="separation.json")
     parser.add_argument("--title", help="a line above the map")
     parser.add_argument("--figure", type=Path, required=True, help="SVG to write")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     with styled():
         figure = embedding_figure(
-            pd.read_csv(arguments.embedding, keep_default_na=False), read_json(arguments.separation), arguments.title
+            pd.read_csv(args.embedding, keep_default_na=False), read_json(args.separation), args.title
         )
-        write_figure(figure, arguments.figure)
+        write_figure(figure, args.figure)
 
 
 if __name__ == "__main__":

@@ -5,29 +5,27 @@
 
 
 rule plan_augmentation:
+    """Draw the augmentation of all epochs of a task and seed."""
+    message:
+        "Draw {wildcards.epochs} epochs of task {wildcards.task} with seed {wildcards.seed}."
     input:
         split=rules.split_images.output.split,
     output:
         manifest=RESULTS / "augmentation/{task}/seed_{seed}/epochs_{epochs}.parquet",
+    params:
+        ranges=canonical_json(
+            None if CONFIG.augmentation == "none" else CONFIG.augmentation.model_dump(exclude={"without_effect"})
+        ),
+        validation_augmented=canonical_json(CONFIG.validation_augmented),
+        code=code_hash("cxrflow.plan_augmentation"),
     log:
         RESULTS / "logs/plan_augmentation/{task}/seed_{seed}/epochs_{epochs}.log",
     benchmark:
         RESULTS / "benchmarks/plan_augmentation/{task}/seed_{seed}/epochs_{epochs}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=500,
-    params:
-        ranges=canonical_json(
-            None
-            if CONFIG.augmentation == "none"
-            else CONFIG.augmentation.model_dump(exclude={"without_effect"})
-        ),
-        validation_augmented=canonical_json(CONFIG.validation_augmented),
-        code=code_hash("cxrflow.plan_augmentation"),
-    """Draw the augmentation of all epochs of a task and seed."""
-    message:
-        "Draw {wildcards.epochs} epochs of task {wildcards.task} with seed {wildcards.seed}."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.plan_augmentation \

@@ -20,16 +20,10 @@ except Fault as fault:
 PROJECT = Path(os.path.relpath(workflow.basedir))
 RESULTS = Path("results") / CONFIG.name
 RESOURCES = PROJECT / "workflow" / "resources"
-ENVIRONMENT = PROJECT / "envs" / f"{CONFIG.environment}.yaml"
+ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
 IMAGES = Path(CONFIG.images) if CONFIG.images else RESULTS / "phantoms" / "images"
 SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
-CLASSES = sorted(
-    {
-        name
-        for task in CONFIG.selected().values()
-        for name in CONFIG.tasks[task.task].classes
-    }
-)
+CLASSES = sorted({name for task in CONFIG.selected().values() for name in CONFIG.tasks[task.task].classes})
 
 # Jobs find the package in this checkout, also in a conda environment or container that holds its dependencies alone.
 os.environ.update(
@@ -52,11 +46,7 @@ wildcard_constraints:
 
 def shipped(value, name):
     """A file that the config names, or the study's own among the resources for `study`."""
-    return (
-        None
-        if value is None
-        else (RESOURCES / name if value == "study" else Path(value))
-    )
+    return None if value is None else (RESOURCES / name if value == "study" else Path(value))
 
 
 IMAGE_LIST = shipped(CONFIG.image_list, "study_files.csv")
@@ -78,22 +68,14 @@ def settings_of(experiment):
 
 def runs(pattern):
     """A file of every selected run: pattern with {experiment} and {seed}, below the results folder."""
-    return [
-        RESULTS / pattern.format(experiment=name, seed=seed)
-        for name in SELECTED
-        for seed in SELECTED[name]
-    ]
+    return [RESULTS / pattern.format(experiment=name, seed=seed) for name in SELECTED for seed in SELECTED[name]]
 
 
 def pixels_of(wildcards):
     """The decoded pixels of an experiment's task."""
     settings = settings_of(wildcards.experiment)
     size, classes = settings["image_size"], settings["classes"]
-    return [
-        RESULTS / f"pixels/{size}/{subset}/{name}.npy"
-        for subset in ("train", "test")
-        for name in classes
-    ]
+    return [RESULTS / f"pixels/{size}/{subset}/{name}.npy" for subset in ("train", "test") for name in classes]
 
 
 def split_of(wildcards):
@@ -104,10 +86,7 @@ def split_of(wildcards):
 def manifest_of(wildcards):
     """The augmentation manifest of an experiment's task, as long as its training."""
     settings = settings_of(wildcards.experiment)
-    return (
-        RESULTS
-        / f"augmentation/{settings['task']}/seed_{wildcards.seed}/epochs_{settings['epochs']}.parquet"
-    )
+    return RESULTS / f"augmentation/{settings['task']}/seed_{wildcards.seed}/epochs_{settings['epochs']}.parquet"
 
 
 def initial_weights(experiment):

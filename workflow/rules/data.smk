@@ -6,26 +6,26 @@
 if CONFIG.phantoms:
 
     rule make_phantoms:
+        """Draw chest phantoms for training and test."""
+        message:
+            "Draw chest phantoms: {params.train_per_class} for training and {params.test_per_class} for the test a class."
         output:
             folder=directory(IMAGES),
             table=RESULTS / "phantoms" / "phantoms.csv",
-        log:
-            RESULTS / "logs/make_phantoms.log",
-        benchmark:
-            RESULTS / "benchmarks/make_phantoms.tsv"
-        conda:
-            str(ENVIRONMENT)
-        resources:
-            mem_mb=500,
         params:
             train_per_class=CONFIG.phantoms.train_per_class,
             test_per_class=CONFIG.phantoms.test_per_class,
             seed=CONFIG.phantoms.seed,
             classes=CLASSES,
             code=code_hash("cxrflow.make_phantoms"),
-        """Draw chest phantoms for training and test."""
-        message:
-            "Draw chest phantoms: {params.train_per_class} for training and {params.test_per_class} for the test a class."
+        log:
+            RESULTS / "logs/make_phantoms.log",
+        benchmark:
+            RESULTS / "benchmarks/make_phantoms.tsv"
+        resources:
+            mem_mb=500,
+        conda:
+            ENVIRONMENT
         shell:
             """
             python -m cxrflow.make_phantoms \
@@ -39,20 +39,14 @@ if CONFIG.phantoms:
 
 
 rule index_images:
+    """List the images with their contents' hashes."""
+    message:
+        "List the images of {params.classes} below {params.root}, with their contents' hashes."
     input:
         image_list=existing(IMAGE_LIST, "image_list"),
         phantoms=rules.make_phantoms.output.table if CONFIG.phantoms else [],
     output:
         images=RESULTS / "images.parquet",
-    log:
-        RESULTS / "logs/index_images.log",
-    benchmark:
-        RESULTS / "benchmarks/index_images.tsv"
-    conda:
-        str(ENVIRONMENT)
-    threads: 2
-    resources:
-        mem_mb=1000,
     params:
         root=IMAGES,
         classes=CLASSES,
@@ -61,14 +55,18 @@ rule index_images:
         fingerprint=(
             ""
             if CONFIG.phantoms
-            else folder_fingerprint(
-                IMAGES, [f"{s}/{c}" for s in ("train", "test") for c in CLASSES]
-            )
+            else folder_fingerprint(IMAGES, [f"{s}/{c}" for s in ("train", "test") for c in CLASSES])
         ),
         code=code_hash("cxrflow.index_images"),
-    """List the images with their contents' hashes."""
-    message:
-        "List the images of {params.classes} below {params.root}, with their contents' hashes."
+    log:
+        RESULTS / "logs/index_images.log",
+    benchmark:
+        RESULTS / "benchmarks/index_images.tsv"
+    threads: 2
+    resources:
+        mem_mb=1000,
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.index_images \
@@ -87,16 +85,16 @@ rule audit_data:
         images=rules.index_images.output.images,
     output:
         audit=RESULTS / "data_audit.json",
+    params:
+        code=code_hash("cxrflow.audit_data"),
     log:
         RESULTS / "logs/audit_data.log",
     benchmark:
         RESULTS / "benchmarks/audit_data.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=500,
-    params:
-        code=code_hash("cxrflow.audit_data"),
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.audit_data \
@@ -106,27 +104,27 @@ rule audit_data:
 
 
 rule split_images:
+    """Split a task's images into training, validation and test."""
+    message:
+        "Split the images of task {wildcards.task} into training, validation and test by {params.rule}."
     input:
         images=rules.index_images.output.images,
         table=[] if CONFIG.split == "keras" else existing(CONFIG.split, "split"),
     output:
         split=RESULTS / "split/{task}.csv",
-    log:
-        RESULTS / "logs/split_images/{task}.log",
-    benchmark:
-        RESULTS / "benchmarks/split_images/{task}.tsv"
-    conda:
-        str(ENVIRONMENT)
-    resources:
-        mem_mb=500,
     params:
         classes=lambda wildcards: CONFIG.classes_of(wildcards.task),
         rule=CONFIG.split,
         validation_fraction=CONFIG.validation_fraction,
         code=code_hash("cxrflow.split_images"),
-    """Split a task's images into training, validation and test."""
-    message:
-        "Split the images of task {wildcards.task} into training, validation and test by {params.rule}."
+    log:
+        RESULTS / "logs/split_images/{task}.log",
+    benchmark:
+        RESULTS / "benchmarks/split_images/{task}.tsv"
+    resources:
+        mem_mb=500,
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.split_images \
@@ -139,26 +137,26 @@ rule split_images:
 
 
 rule cache_pixels:
+    """Decode the images of a class folder, once for all trainings."""
+    message:
+        "Decode the images of {wildcards.folder} at {wildcards.size} px, once for all trainings."
     input:
         images=rules.index_images.output.images,
     output:
         pixels=RESULTS / "pixels/{size}/{folder}.npy",
         rows=RESULTS / "pixels/{size}/{folder}.csv",
-    log:
-        RESULTS / "logs/cache_pixels/{size}/{folder}.log",
-    benchmark:
-        RESULTS / "benchmarks/cache_pixels/{size}/{folder}.tsv"
-    conda:
-        str(ENVIRONMENT)
-    resources:
-        mem_mb=1000,
     params:
         root=IMAGES,
         resampling=CONFIG.resampling,
         code=code_hash("cxrflow.cache_pixels"),
-    """Decode the images of a class folder, once for all trainings."""
-    message:
-        "Decode the images of {wildcards.folder} at {wildcards.size} px, once for all trainings."
+    log:
+        RESULTS / "logs/cache_pixels/{size}/{folder}.log",
+    benchmark:
+        RESULTS / "benchmarks/cache_pixels/{size}/{folder}.tsv"
+    resources:
+        mem_mb=1000,
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.cache_pixels \

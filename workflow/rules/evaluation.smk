@@ -6,6 +6,9 @@
 
 
 rule evaluate_model:
+    """Predict the test images and measure how good that is."""
+    message:
+        "Predict the test images with {wildcards.experiment}, seed {wildcards.seed}."
     input:
         model=rules.train_model.output.model,
         training=rules.train_model.output.training,
@@ -14,22 +17,17 @@ rule evaluate_model:
     output:
         predictions=RESULTS / "runs/{experiment}/seed_{seed}/predictions.csv",
         metrics=RESULTS / "runs/{experiment}/seed_{seed}/metrics.json",
+    params:
+        positive=lambda wildcards: canonical_json(settings_of(wildcards.experiment)["positive"]),
+        code=code_hash("cxrflow.evaluate_model"),
     log:
         RESULTS / "logs/evaluate_model/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/evaluate_model/{experiment}/seed_{seed}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=3000,
-    params:
-        positive=lambda wildcards: canonical_json(
-            settings_of(wildcards.experiment)["positive"]
-        ),
-        code=code_hash("cxrflow.evaluate_model"),
-    """Predict the test images and measure how good that is."""
-    message:
-        "Predict the test images with {wildcards.experiment}, seed {wildcards.seed}."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.evaluate_model \
@@ -44,26 +42,26 @@ rule evaluate_model:
 
 
 rule extract_features:
+    """Take the last hidden layer's output for images."""
+    message:
+        "Take the last hidden layer's output of {wildcards.experiment}, seed {wildcards.seed}."
     input:
         model=rules.train_model.output.model,
         split=split_of,
         pixels=pixels_of,
     output:
         features=RESULTS / "runs/{experiment}/seed_{seed}/features.npz",
+    params:
+        feature_images=CONFIG.feature_images,
+        code=code_hash("cxrflow.extract_features"),
     log:
         RESULTS / "logs/extract_features/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/extract_features/{experiment}/seed_{seed}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=3000,
-    params:
-        feature_images=CONFIG.feature_images,
-        code=code_hash("cxrflow.extract_features"),
-    """Take the last hidden layer's output for images."""
-    message:
-        "Take the last hidden layer's output of {wildcards.experiment}, seed {wildcards.seed}."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.extract_features \
@@ -76,25 +74,25 @@ rule extract_features:
 
 
 rule embed_features:
+    """t-SNE of features, and how well the classes separate."""
+    message:
+        "t-SNE of the features of {wildcards.experiment}, seed {wildcards.seed}, and how well the classes separate."
     input:
         features=rules.extract_features.output.features,
     output:
         embedding=RESULTS / "runs/{experiment}/seed_{seed}/embedding.csv",
         separation=RESULTS / "runs/{experiment}/seed_{seed}/separation.json",
+    params:
+        tsne=canonical_json(CONFIG.tsne.model_dump()),
+        code=code_hash("cxrflow.embed_features"),
     log:
         RESULTS / "logs/embed_features/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/embed_features/{experiment}/seed_{seed}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=1000,
-    params:
-        tsne=canonical_json(CONFIG.tsne.model_dump()),
-        code=code_hash("cxrflow.embed_features"),
-    """t-SNE of features, and how well the classes separate."""
-    message:
-        "t-SNE of the features of {wildcards.experiment}, seed {wildcards.seed}, and how well the classes separate."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.embed_features \
@@ -106,6 +104,9 @@ rule embed_features:
 
 
 rule plot_curves:
+    """Accuracy and loss by epoch."""
+    message:
+        "Accuracy and loss of {wildcards.experiment}, seed {wildcards.seed}, by epoch."
     input:
         history=rules.train_model.output.history,
         training=rules.train_model.output.training,
@@ -116,20 +117,17 @@ rule plot_curves:
             category="{experiment}",
             labels={"seed": "{seed}", "figure": "learning curves"},
         ),
+    params:
+        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        code=code_hash("cxrflow.plot_curves"),
     log:
         RESULTS / "logs/plot_curves/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/plot_curves/{experiment}/seed_{seed}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=500,
-    params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
-        code=code_hash("cxrflow.plot_curves"),
-    """Accuracy and loss by epoch."""
-    message:
-        "Accuracy and loss of {wildcards.experiment}, seed {wildcards.seed}, by epoch."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.plot_curves \
@@ -141,6 +139,9 @@ rule plot_curves:
 
 
 rule plot_confusion:
+    """Confusion matrix on the test images."""
+    message:
+        "Confusion matrix of {wildcards.experiment}, seed {wildcards.seed}, on the test images."
     input:
         metrics=rules.evaluate_model.output.metrics,
     output:
@@ -150,20 +151,17 @@ rule plot_confusion:
             category="{experiment}",
             labels={"seed": "{seed}", "figure": "confusion matrix"},
         ),
+    params:
+        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        code=code_hash("cxrflow.plot_confusion"),
     log:
         RESULTS / "logs/plot_confusion/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/plot_confusion/{experiment}/seed_{seed}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=500,
-    params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
-        code=code_hash("cxrflow.plot_confusion"),
-    """Confusion matrix on the test images."""
-    message:
-        "Confusion matrix of {wildcards.experiment}, seed {wildcards.seed}, on the test images."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.plot_confusion \
@@ -174,6 +172,9 @@ rule plot_confusion:
 
 
 rule plot_embedding:
+    """t-SNE of a run's features."""
+    message:
+        "t-SNE of {wildcards.experiment}, seed {wildcards.seed}."
     input:
         embedding=rules.embed_features.output.embedding,
         separation=rules.embed_features.output.separation,
@@ -184,20 +185,17 @@ rule plot_embedding:
             category="{experiment}",
             labels={"seed": "{seed}", "figure": "t-SNE of features"},
         ),
+    params:
+        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        code=code_hash("cxrflow.plot_embedding"),
     log:
         RESULTS / "logs/plot_embedding/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/plot_embedding/{experiment}/seed_{seed}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=500,
-    params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
-        code=code_hash("cxrflow.plot_embedding"),
-    """t-SNE of a run's features."""
-    message:
-        "t-SNE of {wildcards.experiment}, seed {wildcards.seed}."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.plot_embedding \

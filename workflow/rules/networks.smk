@@ -10,22 +10,22 @@ localrules:
 
 
 rule fetch_weights:
+    """Download the ImageNet weights of a backbone, as Keras publishes them."""
+    message:
+        "Download the ImageNet weights of {wildcards.backbone}, as Keras publishes them."
     output:
         weights="results/weights/{backbone}.weights.h5",
         record="results/weights/{backbone}.json",
+    params:
+        code=code_hash("cxrflow.fetch_weights"),
     log:
         "results/logs/fetch_weights/{backbone}.log",
     benchmark:
         "results/benchmarks/fetch_weights/{backbone}.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=3000,
-    params:
-        code=code_hash("cxrflow.fetch_weights"),
-    """Download the ImageNet weights of a backbone, as Keras publishes them."""
-    message:
-        "Download the ImageNet weights of {wildcards.backbone}, as Keras publishes them."
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.fetch_weights \
@@ -39,23 +39,18 @@ rule describe_networks:
     """Count layers and parameters of the selected experiments' networks."""
     output:
         networks=RESULTS / "networks.json",
+    params:
+        experiments=canonical_json({name: settings_of(name) for name in SELECTED}),
+        backbones=sorted({keys.backbone for keys in [*CONFIG.experiments.values(), *CONFIG.extras.values()]}),
+        code=code_hash("cxrflow.describe_networks"),
     log:
         RESULTS / "logs/describe_networks.log",
     benchmark:
         RESULTS / "benchmarks/describe_networks.tsv"
-    conda:
-        str(ENVIRONMENT)
     resources:
         mem_mb=3000,
-    params:
-        experiments=canonical_json({name: settings_of(name) for name in SELECTED}),
-        backbones=sorted(
-            {
-                keys.backbone
-                for keys in [*CONFIG.experiments.values(), *CONFIG.extras.values()]
-            }
-        ),
-        code=code_hash("cxrflow.describe_networks"),
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.describe_networks \

@@ -12,58 +12,47 @@ OF_RUNS = (
     "embedding.csv",
     "separation.json",
 )
-RUN_FILES = [
-    file
-    for name in OF_RUNS
-    for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")
-]
+RUN_FILES = [file for name in OF_RUNS for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")]
 PLOTS = [
     file
     for name in ("curves", "confusion", "embedding")
     for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}.svg")
 ]
-SPLITS = [
-    RESULTS / f"split/{task}.csv"
-    for task in sorted({keys.task for keys in CONFIG.selected().values()})
-]
+SPLITS = [RESULTS / f"split/{task}.csv" for task in sorted({keys.task for keys in CONFIG.selected().values()})]
 # The whole config as the stages see it: the extras too, since claims about the searches look for their settings.
 EVERYTHING = canonical_json(
     {
         **CONFIG.model_dump(exclude={"experiments", "extras"}),
-        "experiments": {
-            name: settings_of(name) for name in [*CONFIG.experiments, *CONFIG.extras]
-        },
+        "experiments": {name: settings_of(name) for name in [*CONFIG.experiments, *CONFIG.extras]},
     }
 )
 
 if CLAIMS:
 
     rule score_claims:
+        """Judge each claim by its rule."""
+        message:
+            "Judge each statement of {input.claims} by its rule."
         input:
             runs=RUN_FILES,
             claims=existing(CLAIMS, "claims"),
             networks=rules.describe_networks.output.networks,
             audit=rules.audit_data.output.audit,
         output:
-            scorecard=report(
-                SCORECARD, caption="../report/scorecard.rst", category="Scorecard"
-            ),
-        log:
-            RESULTS / "logs/score_claims.log",
-        benchmark:
-            RESULTS / "benchmarks/score_claims.tsv"
-        conda:
-            str(ENVIRONMENT)
-        resources:
-            mem_mb=500,
+            scorecard=report(SCORECARD, caption="../report/scorecard.rst", category="Scorecard"),
         params:
             settings=EVERYTHING,
             selected=canonical_json(SELECTED),
             runs=RESULTS / "runs",
             code=code_hash("cxrflow.score_claims"),
-        """Judge each claim by its rule."""
-        message:
-            "Judge each statement of {input.claims} by its rule."
+        log:
+            RESULTS / "logs/score_claims.log",
+        benchmark:
+            RESULTS / "benchmarks/score_claims.tsv"
+        resources:
+            mem_mb=500,
+        conda:
+            ENVIRONMENT
         shell:
             """
             python -m cxrflow.score_claims \
@@ -97,14 +86,6 @@ rule assemble_report:
             caption="../report/page.rst",
             category="Report",
         ),
-    log:
-        RESULTS / "logs/assemble_report.log",
-    benchmark:
-        RESULTS / "benchmarks/assemble_report.tsv"
-    conda:
-        str(ENVIRONMENT)
-    resources:
-        mem_mb=500,
     params:
         settings=EVERYTHING,
         selected=canonical_json(SELECTED),
@@ -113,6 +94,14 @@ rule assemble_report:
         page=PROJECT / "workflow" / "report" / "page",
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
         code=code_hash("cxrflow.assemble_report"),
+    log:
+        RESULTS / "logs/assemble_report.log",
+    benchmark:
+        RESULTS / "benchmarks/assemble_report.tsv"
+    resources:
+        mem_mb=500,
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.assemble_report \

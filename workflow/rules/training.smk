@@ -5,6 +5,9 @@
 
 
 rule train_model:
+    """Train an experiment's network with one seed."""
+    message:
+        "Train {wildcards.experiment} with seed {wildcards.seed}."
     input:
         split=split_of,
         manifest=manifest_of,
@@ -15,27 +18,22 @@ rule train_model:
         history=RESULTS / "runs/{experiment}/seed_{seed}/history.csv",
         timing=RESULTS / "runs/{experiment}/seed_{seed}/timing.csv",
         training=RESULTS / "runs/{experiment}/seed_{seed}/training.json",
-    log:
-        RESULTS / "logs/train_model/{experiment}/seed_{seed}.log",
-    benchmark:
-        RESULTS / "benchmarks/train_model/{experiment}/seed_{seed}.tsv"
-    conda:
-        str(ENVIRONMENT)
-    threads: CONFIG.threads
-    resources:
-        gpu=1,
-        mem_mb=6000,
     params:
         settings=lambda wildcards: canonical_json(settings_of(wildcards.experiment)),
         # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
         threads=CONFIG.threads,
-        weights=lambda wildcards, input: (
-            ["--weights", *input.get("weights", [])] if input.get("weights") else []
-        ),
+        weights=lambda wildcards, input: (["--weights", *input.get("weights", [])] if input.get("weights") else []),
         code=code_hash("cxrflow.train_model"),
-    """Train an experiment's network with one seed."""
-    message:
-        "Train {wildcards.experiment} with seed {wildcards.seed}."
+    log:
+        RESULTS / "logs/train_model/{experiment}/seed_{seed}.log",
+    benchmark:
+        RESULTS / "benchmarks/train_model/{experiment}/seed_{seed}.tsv"
+    threads: CONFIG.threads
+    resources:
+        gpu=1,
+        mem_mb=6000,
+    conda:
+        ENVIRONMENT
     shell:
         """
         python -m cxrflow.train_model \

@@ -10,13 +10,14 @@ from cxrflow.claims.runs import Runs
 from cxrflow.claims.words import counted, listed, shown, summary
 
 
-def judge_equal(claim: Claim, found: Mapping[str, Sequence[Any]], verdict: str, runs: Runs) -> Finding:
+def judge_equal(claim: Claim, found: Mapping[str, Sequence[Any]], verdict: str, because: str, runs: Runs) -> Finding:
     """`verdict` where the claim's value is found everywhere, else `differs` with both values.
 
     Args:
         claim: its value may be several words, such as `adam 0.0001`.
         found: place to the values found there, one for each word of the claim's value.
         verdict: exact or as configured.
+        because: the reason of that verdict.
         runs: tell which experiments of the claim have no runs.
     """
     wanted = claim.value.split()
@@ -29,10 +30,12 @@ def judge_equal(claim: Claim, found: Mapping[str, Sequence[Any]], verdict: str, 
     one = len(set(told.values())) == 1
     reproduced = next(iter(told.values())) if one else "; ".join(f"{place}: {text}" for place, text in told.items())
     absent = [name for name in claim.experiments if not runs.has(name)]
-    reason = f"{shown_value(claim)} stated, {reproduced} found" if other else ""
+    reason = f"{shown_value(claim)} stated, {reproduced} found" if other else because
     if absent:
-        reason = "; ".join([*([reason] if reason else []), f"{listed(absent)} not run"])
-    return Finding(DIFFERS if other else verdict, reproduced, _difference(claim, next(iter(found.values())), one), reason)
+        reason += f"; {listed(absent)} not run"
+    return Finding(
+        DIFFERS if other else verdict, reproduced, _difference(claim, next(iter(found.values())), one), reason
+    )
 
 
 def same_value(word: str, value: Any) -> bool:

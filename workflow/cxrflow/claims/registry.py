@@ -52,6 +52,8 @@ class Measure:
     kind: str
     experiments: int | None
     """How many experiments its claims must name, or None."""
+    numeric: bool
+    """Whether the value of its claims must be a number."""
     judge: Judge
     """Takes a claim, the runs, and the claim's arguments by name."""
     fields: dict[str, tuple[Any, Any]]
@@ -61,14 +63,17 @@ class Measure:
 MEASURES: dict[str, Measure] = {}
 
 
-def measure(kind: str, by: Judge | None = None, experiments: int | None = None) -> Callable[[Any], Any]:
+def measure(
+    kind: str, by: Judge | None = None, experiments: int | None = None, numeric: bool = False
+) -> Callable[[Any], Any]:
     """Register a function as the measure of its name.
 
     Args:
         kind: the kind of claims that it judges.
         by: for measures that see one run at a time: what applies them to the runs. It is called with the function, the
             claim, the runs and the arguments. Without it the function is called with the claim, the runs and the arguments.
-        experiments: how many experiments a claim must name.
+        experiments: how many experiments a claim must name, if that matters.
+        numeric: the value of a claim must be a number.
     """
 
     def register(function: Any) -> Any:
@@ -77,7 +82,7 @@ def measure(kind: str, by: Judge | None = None, experiments: int | None = None) 
             raise ValueError(f"two measures are called {name}")
         judge = partial(by, function) if by else function
         fields = {**(_fields(by) if by else {}), **_fields(function)}
-        MEASURES[name] = Measure(name, kind, experiments, judge, fields)
+        MEASURES[name] = Measure(name, kind, experiments, numeric, judge, fields)
         return function
 
     return register

@@ -99,9 +99,9 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Its predictions.csv, by image."""
-        return pd.read_csv(self.folder / "predictions.csv", dtype={"image": str, "class": str, "predicted": str}).set_index(
-            "image"
-        )
+        return pd.read_csv(
+            self.folder / "predictions.csv", dtype={"image": str, "class": str, "predicted": str}
+        ).set_index("image")
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ def running_median(values: Numbers, window: int) -> Numbers:
     """Centred running median, shape (n,).
 
     At the ends the window shrinks to those of its values that there are: with a window of 5 the first value is the median
-    of the first three.
+    of the first three. `window` is odd.
     """
     half = window // 2
-    return np.array([np.median(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
+    padded = np.pad(values.astype(np.float64), half, constant_values=np.nan)
+    return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, window), axis=1)
 
 
 def spread(values: Numbers) -> float:

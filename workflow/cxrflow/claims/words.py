@@ -6,24 +6,18 @@ from math import isinf
 from statistics import median
 from typing import Any
 
-from cxrflow.stage.faults import Fault
-
 
 def shown(value: Any) -> str:
-    """A value in words: numbers to four significant digits, whole ones in full with commas, shapes as 5x5x2048."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "none"
+    """A value in words: numbers to four significant digits, whole ones in full with commas; infinity is `never`."""
     if isinstance(value, list | tuple):
-        return " ".join(shown(part) for part in value)
-    if isinstance(value, str):
-        return value
+        return " ".join(map(shown, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or isinstance(value, str):
+        return value or "none"
     number = float(value)
-    if number != number:
-        raise Fault("claims: a value is not a number")
     if isinf(number):
-        return "never" if number > 0 else "-infinity"
+        return "never"
     if number.is_integer():
         return f"{int(number):,}"
     text = format(Decimal(f"{number:.4g}"), "f")

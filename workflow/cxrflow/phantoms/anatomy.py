@@ -48,7 +48,6 @@ class Build:
 class Chest:
     """A chest of a given build, as maps of (CANVAS, CANVAS) float32."""
 
-    build: Build
     absorption: Grid
     body: Grid
     """1 in the body, 0 in the air around it."""
@@ -108,7 +107,7 @@ def draw_chest(build: Build) -> Chest:
     )
     absorption -= body * _airways(axis)
     lateral = np.maximum(_lateral(build, -1), _lateral(build, 1))
-    return Chest(build, absorption.astype(np.float32), body.astype(np.float32), (lungs[0], lungs[1]), lateral)
+    return Chest(absorption.astype(np.float32), body.astype(np.float32), (lungs[0], lungs[1]), lateral)
 
 
 def _profile(at: list[float], values: list[float], v: Any) -> Any:

@@ -15,6 +15,7 @@ from cxrflow.phantoms.texture import branches
 
 FILM = 224
 VESSELS = 0.17
+"""Absorption of the vessels at the hilum, in the units of `anatomy`."""
 SHARES = np.array([0.0, 0.05, 0.25, 0.50, 0.75, 0.95, 1.0])
 GREY_LEVELS = np.array([22.0, 42.0, 88.0, 140.0, 182.0, 212.0, 240.0])
 """Grey levels of the body at these shares of its pixels: what a film's window is set to."""
@@ -74,7 +75,7 @@ def draw_absorption(finding: str, *name: str | int) -> tuple[Chest, Grid, dict[s
 
     Returns:
         The healthy chest; the absorption of the chest with vessels and finding, (CANVAS, CANVAS) float32; what was
-        drawn of the finding.
+        drawn of the finding: strength, side, lobe (None where it has none), extent (share of the lungs' air that is gone).
     """
     chest = draw_chest(draw_build(stream(*name, "build")))
     air = chest.lungs[0] + chest.lungs[1]
@@ -83,19 +84,26 @@ def draw_absorption(finding: str, *name: str | int) -> tuple[Chest, Grid, dict[s
     tree = air * branches(vessels, hila, 0.62)
     opacity, drawn = FINDINGS[finding](chest, stream(*name, "finding"))
     absorption = chest.absorption + AIR * opacity + VESSELS * tree * (1 - opacity)
-    return chest, absorption.astype(np.float32), {**drawn, "extent": float(opacity.sum() / air.sum())}
+    found = {"strength": None, "side": None, "lobe": None, **drawn}
+    return chest, absorption.astype(np.float32), {**found, "extent": float(opacity.sum() / air.sum())}
 
 
 def draw_film(finding: str, *name: str | int) -> Film:
-    """The film of a person with a finding: a pure function of its arguments."""
+    """The film of a person with a finding: a pure function of its arguments.
+
+    Args:
+        finding: one of `FINDINGS`.
+        name: names the person.
+    """
     chest, absorption, drawn = draw_absorption(finding, *name)
     random = stream(*name, "film")
     pose = draw_pose(random)
     posed = [_posed(layer, pose) for layer in (absorption, chest.body, *chest.lungs)]
     across = np.linspace(-1, 1, FILM, dtype=np.float32)
     exposed = posed[0] + pose.gradient_u * across[None, :] + pose.gradient_v * across[:, None]
-    # Blur first: it would take grey levels from fine structures that the window has just given them.
-    grey = np.clip(10 * posed[1], 0, 1) * _windowed(gaussian_filter(exposed, pose.blur), posed[1] > 0.1, pose)
+    # Blurred before the window is set, and with the body's soft edge in it: either else lets grey levels tell the finding.
+    exposed = gaussian_filter(exposed, pose.blur)
+    grey = np.clip(10 * posed[1], 0, 1) * _windowed(exposed, posed[1] > 0.1, pose)
     mottle = gaussian_filter(random.standard_normal((FILM, FILM), dtype=np.float32), 0.5)
     grey = grey + 2 * pose.noise * mottle * (0.4 + 0.6 * posed[1])
     levels = np.clip(np.rint(grey), 0, 255).astype(np.uint8)

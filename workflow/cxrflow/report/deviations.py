@@ -15,7 +15,18 @@ WITHOUT_EFFECT = ["featurewise_center", "featurewise_std_normalization", "zca_wh
 
 # Keys that say where and how a run is made, not what it is; and those that have a line of their own below.
 NOT_COMPARED = {
-    *("name", "images", "phantoms", "image_list", "missing_images", "weights", "only", "with_extras", "seeds", "threads"),
+    *(
+        "name",
+        "images",
+        "phantoms",
+        "image_list",
+        "missing_images",
+        "weights",
+        "only",
+        "with_extras",
+        "seeds",
+        "threads",
+    ),
     *("environment", "versions", "claims", "experiments", "extras", "validation_augmented", "tasks"),
 }
 NOT_COMPARED_IN_EXPERIMENTS = {"weights", "seeds", "batchnorm_momentum", "classes", "positive"}
@@ -61,14 +72,18 @@ def _images(inputs: Inputs) -> Iterator[Deviation]:
         listed = last_part(settings["image_list"])
         yield Deviation("Images", f"The images are those of the list {listed}, not the study's 306 files.", True)
     whole = True
-    told = {"missing": "missing", "unreadable": "unreadable", "changed": "not the file that the list means (other SHA-256)"}
+    told = {
+        "missing": "missing",
+        "unreadable": "unreadable",
+        "changed": "not the file that the list means (other SHA-256)",
+    }
     for status, words in told.items():
         names = audit[status]
         if names:
             whole = False
-            then = "used as they are" if status == "changed" else "left out; the split stays that of the full list"
+            then = "used as found" if status == "changed" else "left out; the split stays that of the full list"
             count = f"{len(names)} of the {audit['listed']} listed images {'is' if len(names) == 1 else 'are'} {words}"
-            yield Deviation("Images", f"{count}, and {then}: {few_of(names)}.", True)
+            yield Deviation("Images", f"{count}, {then}: {few_of(names)}.", True)
     if whole and not inputs.on_phantoms and settings.get("image_list") == "study":
         yield Deviation("Images", f"All {audit['listed']} files of the study's list were there and readable.", False)
 
@@ -94,13 +109,13 @@ def _initial_weights(inputs: Inputs) -> Iterator[Deviation]:
             names.append(run.experiment)
     for (source, file, sha256), names in by_record.items():
         where = f"{joined(names)}: "
-        named = f"{last_part(file)}, " if file else ""
+        known = f"{last_part(file or source)}, SHA-256 {sha256[:12]}…" if sha256 else ""
         if source == "random":
             text = "the backbone began from random numbers; the study's began from ImageNet weights."
         elif source == "imagenet":
-            text = f"the backbone began from the ImageNet weights that Keras offers today ({named}SHA-256 {sha256})."
+            text = f"the backbone began from the ImageNet weights that Keras offers today ({known})."
         else:
-            text = f"the backbone began from a file of one's own ({named}SHA-256 {sha256}); the study's from ImageNet weights."
+            text = f"the backbone began from a file of one's own ({known}); the study's from ImageNet weights."
         yield Deviation("Initial weights", where + text, source != "imagenet")
 
 
@@ -175,9 +190,7 @@ def _augmentation(inputs: Inputs) -> Iterator[Deviation]:
 
 def _software(inputs: Inputs) -> Iterator[Deviation]:
     found = {name: version for run in inputs.all_runs for name, version in run.training["versions"].items()}
-    several = {
-        name: sorted({run.training["versions"].get(name, "none") for run in inputs.all_runs}) for name in found
-    }
+    several = {name: sorted({run.training["versions"].get(name, "none") for run in inputs.all_runs}) for name in found}
     main = [f"{title} {joined(several[name])}" for name, title in MAIN_SOFTWARE.items() if name in several]
     evidence = next((row["evidence"] for row in inputs.assumptions if row["id"] == "versions"), "")
     theirs = f"the study names no versions ({evidence})" if evidence else "the study names no versions"

@@ -120,7 +120,9 @@ def read_study_config(path: Path) -> dict[str, Any]:
 
 def read_locked_versions(path: Path) -> dict[str, str]:
     """Package to version of a lock file: its lines `name==version`, markers and hashes left aside."""
-    found = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", path.read_text("utf-8"), re.MULTILINE)
+    found = re.findall(
+        r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", path.read_text("utf-8"), re.MULTILINE
+    )
     return {package_name(name): version for name, version in found}
 
 

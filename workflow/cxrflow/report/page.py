@@ -10,11 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cxrflow.report import words
+from cxrflow.report.again import overlay_of
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.inputs import PLOTS, Inputs
 from cxrflow.report.readings import readings_in_use
-from cxrflow.report.scorecard import scorecard_view
-from cxrflow.report.summary import FEW_TEST_IMAGES, summary_sentences, warnings
+from cxrflow.report.scorecard import claims_file, scorecard_view, stated
+from cxrflow.report.summary import FEW_TEST_IMAGES, TOLD_RESULTS, results_in_words, warnings, what_was_run
 from cxrflow.report.tables import (
     backbones_side_by_side,
     experiment_rows,
@@ -23,12 +24,15 @@ from cxrflow.report.tables import (
     run_rows,
     separation_tables,
     version_rows,
+    weight_files,
 )
 from cxrflow.stage.faults import Fault, raise_all
 
 TEMPLATE, STYLE = "index.html.j2", "style.css"
-PATH_KEYS = ("images", "image_list", "split", "weights", "claims")
-FILTERS = (words.shown, words.number, words.percent, words.thousands, words.shape, words.duration, words.joined, words.counted)
+FILTERS = (
+    *(words.shown, words.number, words.percent, words.percent_range, words.thousands, words.shape),
+    *(words.duration, words.joined, words.counted, words.breakable, stated),
+)
 
 
 def render_page(inputs: Inputs, folder: Path) -> str:
@@ -43,7 +47,11 @@ def render_page(inputs: Inputs, folder: Path) -> str:
     """
     raise_all([f"--page: {folder / name} is missing" for name in (TEMPLATE, STYLE) if not (folder / name).is_file()])
     environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update({function.__name__: function for function in FILTERS})
     # The style sheet is the project's own file and holds no value of a run.
@@ -55,10 +63,13 @@ def render_page(inputs: Inputs, folder: Path) -> str:
 def page_values(inputs: Inputs) -> dict[str, Any]:
     """All that the template shows, as plain values."""
     deviations = find_deviations(inputs)
+    tested = results_in_words(inputs)
     return {
         "name": inputs.settings["name"],
         "on_phantoms": inputs.on_phantoms,
-        "sentences": summary_sentences(inputs),
+        "what": what_was_run(inputs),
+        "tested": tested[:TOLD_RESULTS],
+        "more_tested": max(0, len(tested) - TOLD_RESULTS),
         "warnings": warnings(inputs),
         "experiments": list(experiment_rows(inputs)),
         "counts": list(image_counts(inputs)),
@@ -73,23 +84,12 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
         "side_by_side": list(backbones_side_by_side(inputs)),
         "audit": inputs.audit,
         "scorecard": scorecard_view(inputs),
+        "claims_file": claims_file(inputs),
         "runs": list(run_rows(inputs)),
         "versions": version_rows(inputs),
-        "settings_text": json.dumps(without_folders(inputs.settings), indent=2, ensure_ascii=False),
+        "weights": weight_files(inputs),
+        "settings_text": json.dumps(overlay_of(inputs), indent=2, ensure_ascii=False),
     }
-
-
-def without_folders(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with paths cut to their last part: a page is passed on, a machine's folders are private."""
-    result = {}
-    for key, value in settings.items():
-        if key in PATH_KEYS and isinstance(value, str):
-            result[key] = words.last_part(value)
-        elif isinstance(value, dict):
-            result[key] = without_folders(value)
-        else:
-            result[key] = value
-    return result
 
 
 def figures(inputs: Inputs) -> dict[str, dict[str, str]]:

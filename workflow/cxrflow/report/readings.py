@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxrflow.report.inputs import Inputs
-from cxrflow.report.words import counted, joined, shown
+from cxrflow.report.words import DASH, counted, joined, shown
 from cxrflow.stage.faults import Fault
 
-SAME, OTHER, UNKNOWN = "as read", "another reading", "not compared"
+SAME, OTHER, UNKNOWN, NOT_RUN = "as read", "not as read", "not compared", "not in this run"
 NOWHERE = object()
 
 
@@ -17,12 +17,14 @@ def readings_in_use(inputs: Inputs) -> list[dict[str, str]]:
 
     Returns:
         Rows with id, what, reading (the one taken for the study), other_readings, evidence, concerns, config_key, in_use
-        (this run's value) and verdict (`SAME`, `OTHER` or `UNKNOWN`).
+        (this run's value) and verdict (`SAME`, `OTHER`, `UNKNOWN` or `NOT_RUN`).
 
     Raises:
         Fault: a row names a config key that the settings do not have.
     """
-    return [{**row, **dict(zip(("in_use", "verdict"), _in_use(inputs, row), strict=True))} for row in inputs.assumptions]
+    return [
+        {**row, **dict(zip(("in_use", "verdict"), _in_use(inputs, row), strict=True))} for row in inputs.assumptions
+    ]
 
 
 def _in_use(inputs: Inputs, row: Mapping[str, str]) -> tuple[str, str]:
@@ -38,7 +40,7 @@ def _in_use(inputs: Inputs, row: Mapping[str, str]) -> tuple[str, str]:
             found.setdefault(shown(ours), []).append(place)
             verdicts.add(UNKNOWN if theirs is NOWHERE else SAME if ours == theirs else OTHER)
     if not found:
-        return "no experiment of this run", UNKNOWN
+        return DASH, NOT_RUN
     if len(found) == 1:
         words = next(iter(found))
     else:

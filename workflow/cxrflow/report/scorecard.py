@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrflow.claims.headline import headline
+from cxrflow.claims.headline import RESULT_KINDS, headline
 from cxrflow.claims.model import (
     AS_CONFIGURED,
     CANNOT_BE_TOLD,
@@ -15,14 +15,28 @@ from cxrflow.claims.model import (
     KINDS,
     NOT_RUN,
     VERDICTS,
+    as_number,
 )
+from cxrflow.claims.words import shown
 from cxrflow.report.inputs import Inputs
+from cxrflow.report.words import last_part
 from cxrflow.stage.faults import Fault
 
-COLUMNS = ("id", "experiment", "kind", "value", "unit", "quantity", "rule", "reproduced", "verdict", "reason")
+COLUMNS = (
+    *("id", "experiment", "kind", "statement", "study_value", "reproduced", "unit"),
+    *("verdict", "reason", "quantity", "rule"),
+)
 
 # A verdict is told by word and sign; the colour, by class name, only helps.
-SIGNS = {EXACT: "✓", AS_CONFIGURED: "✓", CONSISTENT: "✓", DIFFERS: "✗", CONTRADICTED: "✗", CANNOT_BE_TOLD: "?", NOT_RUN: "–"}
+SIGNS = {
+    EXACT: "✓",
+    AS_CONFIGURED: "✓",
+    CONSISTENT: "✓",
+    DIFFERS: "✗",
+    CONTRADICTED: "✗",
+    CANNOT_BE_TOLD: "?",
+    NOT_RUN: "–",
+}
 TONES = {
     EXACT: "good",
     AS_CONFIGURED: "good",
@@ -31,6 +45,15 @@ TONES = {
     CONTRADICTED: "bad",
     CANNOT_BE_TOLD: "open",
     NOT_RUN: "none",
+}
+PHRASES = {
+    EXACT: ("is exact", "are exact"),
+    AS_CONFIGURED: ("is as configured", "are as configured"),
+    CONSISTENT: ("is consistent with this run", "are consistent with this run"),
+    DIFFERS: ("differs", "differ"),
+    CONTRADICTED: ("is contradicted", "are contradicted"),
+    CANNOT_BE_TOLD: ("cannot be told", "cannot be told"),
+    NOT_RUN: ("was not run", "were not run"),
 }
 TITLES = {
     "outcome": "Outcomes: test accuracy and loss",
@@ -49,8 +72,8 @@ def scorecard_view(inputs: Inputs) -> dict[str, Any] | None:
     """What the page shows of the scorecard, or None when there is none.
 
     Returns:
-        `judged` (counts by verdict of outcomes, curves, comparisons and features together), `apart` (kind to counts by
-        verdict) and `groups` (kind, title, counts, rows), results of training first.
+        `judged` (counts by verdict of outcomes, curves, comparisons and features together, and their sum `results`),
+        `apart` (each other kind to its counts) and `groups` (kind, title, counts, rows), results of training first.
 
     Raises:
         Fault: a column is missing, or a kind or verdict is unknown.
@@ -60,30 +83,57 @@ def scorecard_view(inputs: Inputs) -> dict[str, Any] | None:
         return None
     _check(table)
     counts = headline(table)
-    kinds = [kind for kind in TITLES if kind in set(table["kind"])]
     return {
-        "judged": told(counts["judged"]),
-        "apart": {kind: told(counts["apart"][kind]) for kind in kinds if kind in counts["apart"]},
-        "groups": [_group(table, kind) for kind in kinds],
-        "claims": len(table),
+        "claims": counts["claims"],
+        "results": counts["results"],
+        "judged": told(counts["verdicts"]),
+        "apart": {kind: told(many) for kind, many in counts["by_kind"].items() if kind not in RESULT_KINDS},
+        "groups": [_group(table, kind, told(many)) for kind, many in counts["by_kind"].items()],
     }
 
 
 def told(counts: dict[str, int]) -> list[dict[str, Any]]:
     """Counts by verdict, in the order of verdicts, none left out that is above 0."""
     return [
-        {"verdict": verdict, "sign": SIGNS[verdict], "tone": TONES[verdict], "count": counts[verdict]}
+        {
+            "verdict": verdict,
+            "sign": SIGNS[verdict],
+            "tone": TONES[verdict],
+            "count": counts[verdict],
+            "words": f"{counts[verdict]} {PHRASES[verdict][counts[verdict] != 1]}",
+        }
         for verdict in VERDICTS
         if counts.get(verdict)
     ]
 
 
-def _group(table: pd.DataFrame, kind: str) -> dict[str, Any]:
+def stated(value: str) -> str:
+    """A value of the study as the page writes it: numbers to four significant digits, whole ones in full with commas."""
+    number = as_number(value)
+    return value if number is None else shown(number)
+
+
+def claims_file(inputs: Inputs) -> str | None:
+    """The file that the claims come from, or None where they are the study's."""
+    claims = inputs.settings["claims"]
+    return last_part(claims) if claims not in (None, "study") else None
+
+
+def stated_outcomes(inputs: Inputs, experiment: str) -> list[dict[str, str]]:
+    """What the study states as the test results of an experiment; nothing where this run cannot be held against it."""
+    if inputs.scorecard is None or inputs.on_phantoms or claims_file(inputs):
+        return []
+    rows = inputs.scorecard[inputs.scorecard["kind"] == "outcome"].to_dict("records")
+    return [row for row in rows if experiment in row["experiment"].split()]
+
+
+def _group(table: pd.DataFrame, kind: str, counts: list[dict[str, Any]]) -> dict[str, Any]:
     rows = table[table["kind"] == kind]
     return {
         "kind": kind,
         "title": TITLES[kind],
-        "counts": told(rows["verdict"].value_counts().to_dict()),
+        "counts": counts,
+        "open": kind in RESULT_KINDS,
         "rows": [
             {**row, "sign": SIGNS[row["verdict"]], "tone": TONES[row["verdict"]]} for row in rows.to_dict("records")
         ],

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from cxrflow.report.inputs import Inputs, Run
-from cxrflow.report.words import counted, few_of, joined, number, percent
+from cxrflow.report.words import counted, few_of, joined, percent, percent_range
 
 FEW_TEST_IMAGES = 200
 """With fewer test images than this the page says what one of them is worth."""
 
 
-def summary_sentences(inputs: Inputs) -> list[str]:
-    """The run in a few sentences."""
-    return [_what_was_run(inputs), *_results(inputs)]
+TOLD_RESULTS = 6
+"""So many experiments have their result in the summary; the rest are below it."""
 
 
 def warnings(inputs: Inputs) -> list[str]:
@@ -21,30 +20,29 @@ def warnings(inputs: Inputs) -> list[str]:
     return [*_image_warnings(inputs), *_weight_warnings(inputs)]
 
 
-def _what_was_run(inputs: Inputs) -> str:
+def what_was_run(inputs: Inputs) -> str:
+    """How many experiments and seeds, with which backbones, on how many images."""
     images = inputs.audit["images"]
-    what = counted(images, "drawn phantom") if inputs.on_phantoms else counted(images, "chest X-ray")
+    what = f"{counted(images, 'drawn phantom')}, not X-rays" if inputs.on_phantoms else counted(images, "chest X-ray")
     seeds = {len(runs) for runs in inputs.runs.values()}
     each = counted(seeds.pop(), "seed") if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
     experiments = counted(len(inputs.experiments), "experiment")
     backbones = joined(dict.fromkeys(settings["backbone"] for settings in inputs.experiments.values()))
-    return f"{experiments} ({backbones}; {each} each) on {what}{', not on X-rays' if inputs.on_phantoms else ''}."
+    return f"{experiments} ({backbones}; {each}{' each' if len(inputs.experiments) > 1 else ''}) on {what}."
 
 
-def _results(inputs: Inputs) -> Iterator[str]:
+def results_in_words(inputs: Inputs) -> list[tuple[str, str]]:
+    """Experiment and the share of test images that it gets right, in words: of one seed, or the median of several."""
+    results = []
     for name, runs in inputs.runs.items():
         metrics = runs[0].metrics
-        if len(runs) == 1:
-            yield (
-                f"{name} gets {metrics['correct']} of {metrics['images']} test images right "
-                f"({percent(metrics['accuracy'])}; loss {number(metrics['loss'])})."
-            )
-        else:
-            accuracies = [run.metrics["accuracy"] for run in runs]
-            yield (
-                f"{name} gets {percent(float(np.median(accuracies)))} of {metrics['images']} test images right in the "
-                f"median of {len(runs)} seeds ({percent(min(accuracies))} to {percent(max(accuracies))})."
-            )
+        text = f"{metrics['correct']} of {metrics['images']} ({percent(metrics['accuracy'])})"
+        if len(runs) > 1:
+            shares = [run.metrics["accuracy"] for run in runs]
+            among = percent_range(min(shares), max(shares))
+            text = f"{percent(float(np.median(shares)))} of {metrics['images']} (median of {len(runs)} seeds; {among})"
+        results.append((name, text))
+    return results
 
 
 def _image_warnings(inputs: Inputs) -> Iterator[str]:

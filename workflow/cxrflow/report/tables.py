@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrflow.report.inputs import SUBSETS, Inputs, Run
-from cxrflow.report.words import wilson_interval
+from cxrflow.report.inputs import SUBSETS, Inputs, Run, package_name
+from cxrflow.report.scorecard import stated_outcomes
+from cxrflow.report.words import last_part, wilson_interval
 
 POOLING = {"average": "global average pooling", "max": "global max pooling", "flatten": "flatten"}
 
@@ -72,7 +73,7 @@ def result_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
             "median_accuracy": float(np.median(accuracies)),
             "accuracy_range": (min(accuracies), max(accuracies)),
             "median_loss": float(np.median(losses)),
-            "loss_range": (min(losses), max(losses)),
+            "stated": stated_outcomes(inputs, name),
         }
 
 
@@ -128,7 +129,7 @@ def separation_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
             "of": first["of"],
             "classes": order,
             "shares": [(one, [first["neighbour_shares"][one][other] for other in order]) for one in order],
-            "pairs": [tuple(pair.split("|")) for pair in first["pairs"]],
+            "pairs": [(" and ".join(pair.split("|")), share) for pair, share in first["pairs"].items()],
             "rows": [{**run.separation, "seed": run.seed} for run in runs],
         }
 
@@ -139,6 +140,12 @@ def run_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
         yield {**run.training, "experiment": run.experiment, "seconds": float(run.timing["seconds"].sum())}
 
 
+def weight_files(inputs: Inputs) -> list[tuple[str, str]]:
+    """Files of initial weights and their SHA-256, each once."""
+    weights = [run.training["weights"] for run in inputs.all_runs]
+    return sorted({(last_part(one["file"] or one["source"]), one["sha256"]) for one in weights if one["sha256"]})
+
+
 def version_rows(inputs: Inputs) -> list[tuple[str, list[str], str | None]]:
     """Package, the versions that the runs had, the locked version."""
     from_runs: dict[str, set[str]] = {}
@@ -146,4 +153,4 @@ def version_rows(inputs: Inputs) -> list[tuple[str, list[str], str | None]]:
         for name, version in run.training["versions"].items():
             from_runs.setdefault(name, set()).add(version)
     locked = inputs.locked or {}
-    return [(name, sorted(versions), locked.get(name)) for name, versions in sorted(from_runs.items())]
+    return [(name, sorted(versions), locked.get(package_name(name))) for name, versions in sorted(from_runs.items())]

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from math import isfinite, sqrt
 from typing import Any
 
+from markupsafe import Markup, escape
+
 DASH = "–"
+SPACE = "\N{NO-BREAK SPACE}"
 
 
 def shown(value: Any) -> str:
@@ -34,7 +37,14 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of 1 in per cent; a dash for none."""
-    return DASH if share is None or not isfinite(share) else f"{100 * share:.{digits}f} %"
+    return DASH if share is None or not isfinite(share) else f"{100 * share:.{digits}f}{SPACE}%"
+
+
+def percent_range(low: float, high: float, digits: int = 1) -> str:
+    """A range of shares in per cent: `61 to 94 %`, or one number where both are the same."""
+    if f"{100 * low:.{digits}f}" == f"{100 * high:.{digits}f}":
+        return percent(high, digits)
+    return f"{100 * low:.{digits}f} to {percent(high, digits)}"
 
 
 def thousands(count: int | float) -> str:
@@ -70,6 +80,11 @@ def few_of(names: list[str], at_most: int = 12) -> str:
     """The first names of a list, and how many more there are."""
     more = len(names) - at_most
     return ", ".join(names[:at_most]) + (f" and {thousands(more)} more" if more > 0 else "")
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken behind its underscores, escaped."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def wilson_interval(correct: int, images: int, z: float = 1.959964) -> tuple[float, float]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from cxrflow.stage.faults import Fault
 from cxrflow.training.batches import Batch, batches
 
+METRICS = ("loss", "accuracy")
+
 
 @dataclass
 class Trained:
@@ -63,9 +65,9 @@ def train_network(
             )
             for subset in ("training", "validation")
         }
-        trained, images = _one_pass(model, model.train_on_batch, passes["training"])
+        trained, images = _one_pass(model.train_on_batch, passes["training"])
         _check_finite(trained, epoch)
-        validated, _ = _one_pass(model, model.test_on_batch, passes["validation"])
+        validated, _ = _one_pass(model.test_on_batch, passes["validation"])
         seconds = time.perf_counter() - begin
         history.append({"epoch": epoch, **trained, **{f"val_{name}": value for name, value in validated.items()}})
         timing.append({"epoch": epoch, "seconds": round(seconds, 3), "images_per_second": round(images / seconds, 2)})
@@ -77,17 +79,19 @@ def train_network(
     return Trained(pd.DataFrame(history), pd.DataFrame(timing), best[1] if best else settings["epochs"])
 
 
-def _one_pass(
-    model: keras.Model, step: Callable[..., dict[str, Any]], passed: Iterator[Batch]
-) -> tuple[dict[str, float], int]:
-    """Loss and accuracy over a pass, as means over its images, and the number of images."""
-    model.reset_metrics()
+def _one_pass(step: Callable[..., dict[str, Any]], passed: Iterator[Batch]) -> tuple[dict[str, float], int]:
+    """Loss and accuracy over a pass, as means over its images, and the number of images.
+
+    Keras resets its metrics at each `train_on_batch`, so the means are taken here, weighted as `fit` weights them.
+    """
     images = 0
-    logs: dict[str, Any] = {}
+    sums = dict.fromkeys(METRICS, 0.0)
     for x, y in passed:
         logs = step(x, y, return_dict=True)
         images += len(x)
-    return {name: float(logs[name]) for name in ("loss", "accuracy")}, images
+        for name in METRICS:
+            sums[name] += float(logs[name]) * len(x)
+    return {name: value / images for name, value in sums.items()}, images
 
 
 def _check_finite(trained: Mapping[str, float], epoch: int) -> None:

@@ -1,0 +1,148 @@
+"""Small made results for tests of the claims: histories, metrics, predictions, separations and networks by hand."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from cxrflow.claims.load import COLUMNS, load_claims
+from cxrflow.claims.model import Claim, Finding
+from cxrflow.claims.registry import MEASURES, finding_of
+from cxrflow.claims.runs import Runs
+from cxrflow.stage.files import write_json, write_table
+
+METRICS = {"images": 18, "correct": 9, "accuracy": 0.5, "loss": 1.0, "sensitivity": None, "specificity": None}
+
+
+@dataclass
+class Made:
+    """Results in the making."""
+
+    folder: Path
+    selected: dict[str, list[int]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=lambda: {"experiments": {}, "augmentation": "none"})
+    networks: dict[str, Any] = field(default_factory=lambda: {"experiments": {}, "backbones": {}})
+    audit: dict[str, Any] = field(default_factory=dict)
+
+    def run(
+        self,
+        experiment: str = "a",
+        seed: int = 0,
+        epochs: int = 10,
+        right: list[bool] | None = None,
+        metrics: dict[str, Any] | None = None,
+        separation: dict[str, Any] | None = None,
+        **curves: Any,
+    ) -> "Made":
+        """Write a run. Curves are numbers or arrays; those not given are flat at 0.5."""
+        self.selected.setdefault(experiment, []).append(seed)
+        self.settings["experiments"].setdefault(experiment, {})
+        place = self.folder / "runs" / experiment / f"seed_{seed}"
+        write_table(place / "history.csv", made_history(epochs, **curves))
+        if metrics is not None:
+            write_json(place / "metrics.json", {**METRICS, **metrics})
+        if separation is not None:
+            write_json(
+                place / "separation.json", {"of": "training_folder", "images": 20, "silhouette": 0.5, **separation}
+            )
+        if right is not None:
+            write_table(place / "predictions.csv", made_predictions(right))
+        return self
+
+    def runs(self, claims: dict[str, Claim] | None = None) -> Runs:
+        return Runs(
+            self.folder / "runs", self.selected, self.settings, self.networks, self.audit, claims if claims else {}
+        )
+
+    def claims(self, *rows: dict[str, Any]) -> list[Claim]:
+        """Claims of rows, through a CSV, as a user would give them."""
+        path = self.folder / "claims.csv"
+        write_claims(path, *rows)
+        return load_claims(path)
+
+    def judge(self, *rows: dict[str, Any]) -> Finding:
+        """The finding of the first of these claims."""
+        claims = self.claims(*rows)
+        return finding_of(claims[0], self.runs({claim.id: claim for claim in claims}))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A measure, results made for it, and the verdict that it must come to."""
+
+    measure: str
+    verdict: str
+    make: Callable[[Made], Any]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    experiment: str = "a"
+    value: str = "true"
+    reproduced: str | None = None
+    """A part of the reproduced value."""
+    rows: tuple[dict[str, Any], ...] = ()
+    """Other claims, for measures that refer to them."""
+
+    def check(self, folder: Path) -> None:
+        made = Made(folder)
+        self.make(made)
+        finding = made.judge(
+            row(self.measure, self.arguments, experiment=self.experiment, value=self.value), *self.rows
+        )
+        assert finding.verdict == self.verdict, finding
+        if self.reproduced is not None:
+            assert self.reproduced in finding.reproduced
+
+
+def row(measure: str, arguments: dict[str, Any] | None = None, **cells: str) -> dict[str, Any]:
+    """A row of a claims CSV; what is not given is made up."""
+    known = MEASURES.get(measure)
+    given = {
+        "id": "one",
+        "experiment": "a",
+        "kind": known.kind if known else "curve",
+        "value": "true",
+        "statement": "Something is said.",
+        "measure": measure,
+        "arguments": json.dumps(arguments or {}),
+    }
+    return {**dict.fromkeys(COLUMNS, ""), **given, **cells}
+
+
+def write_claims(path: Path, *rows: dict[str, Any]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def made_history(epochs: int, **curves: Any) -> pd.DataFrame:
+    columns = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)
+    return pd.DataFrame({"epoch": np.arange(1, epochs + 1), **columns, **curves})
+
+
+def made_predictions(right: list[bool]) -> pd.DataFrame:
+    """Predictions over classes x and y, the first half of the images of x; where not right, the other class."""
+    truth = ["x" if place < len(right) / 2 else "y" for place in range(len(right))]
+    chosen = [name if good else {"x": "y", "y": "x"}[name] for name, good in zip(truth, right, strict=True)]
+    sure = [0.8 if name == "x" else 0.2 for name in chosen]
+    images = [f"test/{name}/{place:02d}.png" for place, name in enumerate(truth)]
+    table = pd.DataFrame({"image": images, "class": truth, "predicted": chosen, "p_x": sure})
+    return table.assign(p_y=1 - table["p_x"])
+
+
+def steps(*parts: tuple[int, float]) -> np.ndarray:
+    """A curve of flat parts: (epochs, value), one behind the other."""
+    return np.concatenate([np.full(epochs, value) for epochs, value in parts])
+
+
+def zigzag(epochs: int, size: float, middle: float = 0.5) -> np.ndarray:
+    """A curve that goes up and down by `size` every epoch."""
+    return middle + size * (-1.0) ** np.arange(epochs)
+
+
+def noise(epochs: int, size: float, middle: float = 0.5) -> np.ndarray:
+    """The same normal noise every time, times `size`."""
+    return middle + size * np.random.default_rng(0).normal(size=epochs)

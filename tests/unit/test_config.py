@@ -1,0 +1,190 @@
+"""The config: the study's values, its layers, and how faults are told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from cxrflow.config.backbones import BACKBONES
+from cxrflow.config.read import read_config, read_yaml
+from cxrflow.config.schema import config_schema
+from cxrflow.config.settings import experiment_settings
+from cxrflow.stage.faults import Fault
+
+
+@pytest.fixture
+def study(project: Path) -> dict[str, Any]:
+    """The study's config, raw, with a folder of images named."""
+    return {**read_yaml(project / "config.yaml"), "images": "images"}
+
+
+def faults_of(raw: dict[str, Any]) -> list[str]:
+    with pytest.raises(Fault) as caught:
+        read_config(raw)
+    return caught.value.messages
+
+
+def test_the_study_is_what_the_design_says(study: dict[str, Any]) -> None:
+    experiments = read_config(study).experiments
+    told = {
+        name: (one.backbone, one.frozen_layers, one.batch_size, one.learning_rate, one.loss, one.epochs)
+        for name, one in experiments.items()
+    }
+    assert told == {
+        "binary_inception_v3": ("InceptionV3", 100, 25, 1e-4, "binary_crossentropy", 90),
+        "multiclass_inception_v3": ("InceptionV3", 150, 20, 1e-5, "categorical_crossentropy", 350),
+        "multiclass_mobilenet": ("MobileNet", 20, 20, 1e-5, "categorical_crossentropy", 220),
+    }
+    heads = {name: one.head.model_dump() for name, one in experiments.items()}
+    assert heads["binary_inception_v3"] == {
+        "pooling": "average",
+        "dense_units": [128],
+        "dropout": 0.05,
+        "last_hidden_units": 32,
+    }
+    assert heads["multiclass_inception_v3"]["last_hidden_units"] == 16
+    assert heads["multiclass_mobilenet"]["last_hidden_units"] == 32
+
+
+def test_layers_of_an_experiment(study: dict[str, Any]) -> None:
+    study["experiments"]["mine"] = {"like": "multiclass_mobilenet", "head": {"dropout": 0.25}, "epochs": 7}
+    study["experiment_defaults"]["image_size"] = 192
+    study["override"] = {"batch_size": 3}
+    mine = read_config(study).experiments["mine"]
+    assert (mine.backbone, mine.head.dropout, mine.head.dense_units) == ("MobileNet", 0.25, [512, 128])
+    assert (mine.epochs, mine.image_size, mine.batch_size) == (7, 192, 3)
+
+
+def test_an_override_goes_before_an_experiments_own_key(study: dict[str, Any]) -> None:
+    study["override"] = {"epochs": 2}
+    assert {one.epochs for one in read_config(study).experiments.values()} == {2}
+
+
+@pytest.mark.parametrize(("written", "seeds"), [(1, [0]), (3, [0, 1, 2]), ([4, 2], [4, 2])])
+def test_seeds_are_a_number_or_a_list(study: dict[str, Any], written: Any, seeds: list[int]) -> None:
+    assert read_config({**study, "seeds": written}).seeds == seeds
+
+
+def test_one_line_for_each_fault(study: dict[str, Any]) -> None:
+    study["resampling"] = "neerest"
+    study["nmae"] = "x"
+    study["tsne"]["perplexity"] = -1
+    study["override"] = {"lerning_rate": 1, "head": {"droput": 0.5}}
+    study["experiments"]["binary_inception_v3"]["backbone"] = "InceptionV4"
+    study["experiments"]["multiclass_mobilenet"]["epochs"] = "many"
+    study["augmentation"] = {"rotaton_range": 5}
+    faults = faults_of(study)
+    assert len(faults) == 8
+    told = "\n".join(faults)
+    assert (
+        "resampling: 'neerest' is not allowed; allowed: nearest, bilinear, bicubic, lanczos, box, hamming; "
+        "did you mean 'nearest'?" in faults
+    )
+    assert "nmae: unknown key; did you mean 'name'?" in faults
+    assert "override.lerning_rate: unknown key; did you mean 'learning_rate'?" in faults
+    assert "override.head.droput: unknown key; did you mean 'dropout'?" in faults
+    assert "augmentation.rotaton_range: unknown key; did you mean 'rotation_range'?" in faults
+    assert "tsne.perplexity: -1: " in told and "greater than 0" in told
+    assert "experiments.multiclass_mobilenet.epochs: 'many': " in told
+    assert "experiments.binary_inception_v3.backbone: 'InceptionV4': " in told
+    assert "did you mean 'InceptionV3'?" in told and "EfficientNetB0" in told
+
+
+def test_a_fault_is_told_where_it_is_written(study: dict[str, Any]) -> None:
+    study["experiment_defaults"]["input_scaling"] = "none"
+    assert [fault.split(":")[0] for fault in faults_of(study)] == ["experiment_defaults.input_scaling"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"images": None}, "images: missing; name the folder"),
+        ({"phantoms": {}}, "images, phantoms: both given"),
+        ({"only": "multiclas_mobilenet"}, "did you mean 'multiclass_mobilenet'?"),
+        ({"seeds": 0}, "seeds: 0: at least 1 seed"),
+        ({"seeds": [1, 1]}, "seeds: something is named twice"),
+        ({"name": "../elsewhere"}, "name: '../elsewhere': "),
+        ({"experiments": {"a b": {}}, "extras": {}}, "experiments.a b: a name may hold"),
+        ({"experiments": {"a": {"like": "b"}, "b": {"like": "a"}}}, "comes back to itself"),
+        ({"experiments": {"a": {"like": "multi_mobilenet"}}}, "there is no experiment 'multi_mobilenet'"),
+        ({"tasks": {"binary": {"classes": ["covid", "normal"], "positive": "covd"}}}, "'covd' is not one of"),
+        ({"experiments": []}, "experiments: [] is not allowed"),
+    ],
+)
+def test_faults_between_keys(study: dict[str, Any], change: dict[str, Any], told: str) -> None:
+    assert told in "\n".join(faults_of({**study, **change}))
+
+
+def test_a_task_that_is_not_there(study: dict[str, Any]) -> None:
+    study["experiments"]["binary_inception_v3"]["task"] = "binry"
+    assert faults_of(study) == [
+        "experiments.binary_inception_v3.task: there is no task 'binry'; did you mean 'binary'?; "
+        "allowed: binary, multiclass, bac_vir"
+    ]
+
+
+def test_binary_loss_needs_two_classes(study: dict[str, Any]) -> None:
+    study["override"] = {"loss": "binary_crossentropy"}
+    assert "override.loss: binary_crossentropy is for two classes; task multiclass has 4" in faults_of(study)
+
+
+def test_only_may_name_an_extra(study: dict[str, Any]) -> None:
+    selected = read_config({**study, "only": "multiclass_vgg16"}).selected()
+    assert list(selected) == ["multiclass_vgg16"]
+    assert selected["multiclass_vgg16"].head.last_hidden_units == 16
+
+
+def test_class_index(study: dict[str, Any]) -> None:
+    study["tasks"]["binary"]["classes"] = ["normal", "covid"]
+    assert read_config(study).classes_of("binary") == ["covid", "normal"]
+    assert read_config({**study, "class_index": "listed"}).classes_of("binary") == ["normal", "covid"]
+
+
+def test_settings_do_not_hold_the_place_of_weights(study: dict[str, Any]) -> None:
+    for written, told in {"imagenet": "imagenet", "random": "random", "/some/folder": "file"}.items():
+        config = read_config({**study, "weights": written})
+        assert experiment_settings(config, "multiclass_mobilenet")["weights"] == told
+
+
+def test_schema_has_not_drifted(project: Path) -> None:
+    committed = json.loads((project / "workflow/schemas/config.schema.json").read_text())
+    assert committed == config_schema(), "run `make schema`"
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "examples/demo.yaml"])
+def test_our_configs_fit_the_schema(project: Path, file: str) -> None:
+    jsonschema.validate(yaml.safe_load((project / file).read_text()), config_schema())
+
+
+def test_demo_is_an_overlay(project: Path) -> None:
+    demo = read_config(read_yaml(project / "config.yaml", project / "examples/demo.yaml"))
+    study = read_config({**read_yaml(project / "config.yaml"), "images": "x"})
+    assert list(demo.experiments) == list(study.experiments)
+    assert demo.phantoms is not None and demo.images is None
+
+
+def test_yaml_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [1,\nb: 2")
+    with pytest.raises(Fault, match=r"broken\.yaml: not valid YAML"):
+        read_yaml(tmp_path / "broken.yaml")
+
+
+def test_every_value_of_the_study_is_commented(project: Path) -> None:
+    """A reader finds each top-level key of the config explained: in its line, above it, or at its first key."""
+    lines = (project / "config.yaml").read_text().splitlines()
+    for place, line in enumerate(lines):
+        if line and line[0].isalpha() and line.split(":")[0] not in ("name", "experiments"):
+            assert "#" in line or "#" in lines[place + 1], line
+
+
+def test_backbones_are_those_of_keras() -> None:
+    import keras
+
+    networks = {
+        name
+        for name in dir(keras.applications)
+        if name[0].isupper() and callable(getattr(keras.applications, name))
+    }
+    assert set(BACKBONES) == networks

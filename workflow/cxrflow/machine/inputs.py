@@ -1,0 +1,146 @@
+"""Images and weights: are those that the selected experiments need where the config says?"""
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from cxrflow.config.models import Config
+from cxrflow.config.suggest import did_you_mean
+from cxrflow.images.decode import SUFFIXES
+from cxrflow.machine.findings import Finding, fault, note, ok, some_of
+from cxrflow.networks.weights import find_weights
+from cxrflow.stage.faults import Fault
+
+SUBSET_FOLDERS = ("train", "test")
+STUDY_LIST = Path(__file__).resolve().parents[2] / "resources" / "study_files.csv"
+
+FolderImages = dict[tuple[str, str], set[str]]
+"""(subset folder, class) to the ids of the images in it."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that the selected experiments use, by class folder, and what the doctor has to say of them."""
+
+    folders: FolderImages
+    findings: list[Finding]
+
+    def count(self, classes: list[str], subset_folder: str) -> int:
+        """Number of images of some classes in train or test."""
+        return sum(len(self.folders.get((subset_folder, name), ())) for name in classes)
+
+
+def find_images(config: Config) -> Images:
+    """Look for the images of the selected experiments' classes: in their folders, against the image list if there is one.
+
+    Reads no image: whether one can be decoded is for index_images to find out.
+    """
+    classes = sorted({name for one in config.selected().values() for name in config.tasks[one.task].classes})
+    if config.phantoms is not None:
+        numbers = {"train": config.phantoms.train_per_class, "test": config.phantoms.test_per_class}
+        drawn = {(s, c): {f"{s}/{c}/{n}" for n in range(numbers[s])} for s in SUBSET_FOLDERS for c in classes}
+        return Images(drawn, [ok("images", f"{sum(numbers.values()) * len(classes)} phantoms, drawn by cxrflow")])
+    if not config.images or not Path(config.images).is_dir():
+        told = f"{config.images}: no such folder" if config.images else "missing"
+        what = "name the folder that holds train/<class>/ and test/<class>/: DATA=FOLDER, or images in the config"
+        return Images({}, [fault("images", f"{told}; {what}")])
+    root = Path(config.images)
+    found = {(s, c): _images_in(root, s, c) for s in SUBSET_FOLDERS for c in classes}
+    if config.image_list is None:
+        return Images(found, _findings_of_folders(root, found))
+    return _against_list(config, root, found)
+
+
+def _against_list(config: Config, root: Path, found: FolderImages) -> Images:
+    """The images that the config's list names, and those of them that are not there."""
+    path = STUDY_LIST if config.image_list == "study" else Path(str(config.image_list))
+    name = "the study's list" if config.image_list == "study" else str(path)
+    try:
+        listed = listed_images(path, sorted({name for _, name in found}))
+    except Fault as wrong:
+        return Images(found, [fault("images", message) for message in wrong.messages])
+    total = sum(map(len, listed.values()))
+    missing = sorted(image for folder, images in listed.items() for image in images - found[folder])
+    if not missing:
+        return Images(listed, [ok("images", f"all {total} of {name} are below {root}")])
+    text = f"{root}: {len(missing)} of the {total} of {name} are missing: {some_of(missing, 3)}"
+    absent = [f"{root / subset / name}" for subset, name in found if not (root / subset / name).is_dir()]
+    if absent:
+        text += f" (no folder {some_of(absent, 3)}{_near_name(root, found)})"
+    if config.missing_images == "warn":
+        return Images(listed, [note("images", f"{text}; runs are made without them, and reports say so")])
+    what = "get them, or set missing_images: warn, or image_list to null for whatever lies in the folders"
+    return Images(listed, [fault("images", f"{text}; {what}")])
+
+
+def listed_images(image_list: Path, classes: list[str]) -> FolderImages:
+    """The images of some classes that a CSV with a column `path` names.
+
+    Raises:
+        Fault: there is no such file, or no such column in it.
+    """
+    if not image_list.is_file():
+        raise Fault(f"image_list: {image_list}: no such file; allowed: study, a CSV with a column `path`, or null")
+    with image_list.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if "path" not in (rows.fieldnames or ()):
+            raise Fault(f"image_list: {image_list}: no column `path`; it has {', '.join(rows.fieldnames or ['none'])}")
+        paths = [row["path"] for row in rows]
+    listed: FolderImages = {(s, c): set() for s in SUBSET_FOLDERS for c in classes}
+    for path in paths:
+        folder = PurePosixPath(path).parts[:2]
+        if len(folder) == 2 and folder in listed:
+            listed[folder[0], folder[1]].add(path)
+    return listed
+
+
+def _images_in(root: Path, subset: str, name: str) -> set[str]:
+    return {
+        (Path(parent) / file).relative_to(root).as_posix()
+        for parent, _, files in os.walk(root / subset / name)
+        for file in files
+        if file.lower().endswith(SUFFIXES)
+    }
+
+
+def _findings_of_folders(root: Path, found: FolderImages) -> list[Finding]:
+    empty = [f"{root / subset / name}" for (subset, name), images in found.items() if not images]
+    if empty:
+        text = f"{len(empty)} class folders are missing or hold no image ({', '.join(SUFFIXES)}): {some_of(empty, 4)}"
+        return [fault("images", f"{text}{_near_name(root, found)}; put images there, or change `tasks`")]
+    counts = "; ".join(
+        f"{subset}: " + ", ".join(f"{name} {len(images)}" for (where, name), images in found.items() if where == subset)
+        for subset in SUBSET_FOLDERS
+    )
+    return [ok("images", f"{root}: {counts}")]
+
+
+def _near_name(root: Path, found: FolderImages) -> str:
+    """`; did you mean 'covid'?` for a class whose folder is spelt otherwise."""
+    there = sorted({folder.name for subset in SUBSET_FOLDERS for folder in root.glob(f"{subset}/*") if folder.is_dir()})
+    lacking = [name for name in sorted({name for _, name in found}) if name not in there]
+    hints = [did_you_mean(name, [one for one in there if one not in {n for _, n in found}]) for name in lacking]
+    return next(filter(None, hints), "") if there else f"; {root} holds no folder train or test with class folders"
+
+
+def weights_findings(config: Config, results: Path) -> list[Finding]:
+    """Whether the initial weights of the selected experiments' backbones are there, or have to be downloaded."""
+    wanted = {(one.weights or config.weights, one.backbone) for one in config.selected().values()}
+    texts, findings, downloads = [], [], []
+    for source, backbone in sorted(wanted):
+        try:
+            file = find_weights(source, backbone)
+        except Fault as wrong:
+            findings += [fault("weights", message.removeprefix("weights: ")) for message in wrong.messages]
+            continue
+        if file is None and source == "imagenet":
+            file = results / "weights" / f"{backbone}.weights.h5"
+            if not file.is_file():
+                downloads.append(backbone)
+                continue
+        texts.append(f"{backbone} {file if file else 'random'}")
+    if downloads:
+        text = f"{', '.join(downloads)}: ImageNet weights will be downloaded to {results / 'weights'}"
+        findings.append(note("weights", f"{text} (without the internet: WEIGHTS=FOLDER)"))
+    return [*([ok("weights", "; ".join(texts))] if texts else []), *findings]
