@@ -68,7 +68,7 @@ study: data-named environment ## the study on its images: make study DATA=FOLDER
 	$(call report,config.yaml)
 
 extras: data-named environment ## the study and all its extras (VGG16, the searches …), or ONLY=NAMES of them
-	@$(call snakemake,with_extras=true)
+	@$(call snakemake,with_extras=True)
 	$(call report,config.yaml)
 
 dry-run: data-named environment ## the jobs that make study would run, and why; runs none

@@ -19,8 +19,8 @@ stop() {
     exit 1
 }
 
-version_of() { # empty where it does not run
-    "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
+version_of() { # PROGRAM [MODULE]: empty where it does not run, or does not have the module
+    "$1" -c "import sys${2:+, $2}; print('%d.%d' % sys.version_info[:2])" 2>/dev/null || true
 }
 
 allowed() { # as requires-python of pyproject.toml
@@ -47,8 +47,8 @@ check_python() {
 
 usable() { # is the environment whole, of an allowed Python, and of the one that was asked for?
     if [ -e "$venv/unfinished" ] || [ ! -x "$venv/bin/python" ]; then return 1; fi
-    version=$(version_of "$venv/bin/python")
-    if ! allowed "$version" || ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then return 1; fi
+    version=$(version_of "$venv/bin/python" pip)
+    allowed "$version" || return 1
     [ -z "${PYTHON:-}" ] || [ "$version" = "$(version_of "$PYTHON")" ]
 }
 

@@ -13,9 +13,9 @@ from cxrflow.claims.load import COLUMNS, load_claims
 from cxrflow.claims.model import Claim, Finding
 from cxrflow.claims.registry import MEASURES, finding_of
 from cxrflow.claims.runs import Runs
-from cxrflow.stage.files import write_json, write_table
 
 METRICS = {"images": 18, "correct": 9, "accuracy": 0.5, "loss": 1.0, "sensitivity": None, "specificity": None}
+SEPARATION = {"of": "training_folder", "images": 20, "silhouette": 0.5}
 
 
 @dataclass
@@ -42,15 +42,14 @@ class Made:
         self.selected.setdefault(experiment, []).append(seed)
         self.settings["experiments"].setdefault(experiment, {})
         place = self.folder / "runs" / experiment / f"seed_{seed}"
-        write_table(place / "history.csv", made_history(epochs, **curves))
+        place.mkdir(parents=True, exist_ok=True)
+        made_history(epochs, **curves).to_csv(place / "history.csv", index=False)
         if metrics is not None:
-            write_json(place / "metrics.json", {**METRICS, **metrics})
+            (place / "metrics.json").write_text(json.dumps({**METRICS, **metrics}))
         if separation is not None:
-            write_json(
-                place / "separation.json", {"of": "training_folder", "images": 20, "silhouette": 0.5, **separation}
-            )
+            (place / "separation.json").write_text(json.dumps({**SEPARATION, **separation}))
         if right is not None:
-            write_table(place / "predictions.csv", made_predictions(right))
+            made_predictions(right).to_csv(place / "predictions.csv", index=False)
         return self
 
     def runs(self, claims: dict[str, Claim] | None = None) -> Runs:

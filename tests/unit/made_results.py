@@ -1,11 +1,12 @@
 """A results folder as a run leaves it, with made numbers: for tests of what reads results."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
+from cxrflow.claims.score import SCORECARD
 from cxrflow.config.models import Config
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings
@@ -15,9 +16,18 @@ from cxrflow.plot_confusion import confusion_figure
 from cxrflow.plot_curves import curves_figure
 from cxrflow.plot_embedding import embedding_figure
 from cxrflow.plotting.style import styled, write_figure
-from cxrflow.stage.files import write_json, write_table
+from cxrflow.report.inputs import (
+    Inputs,
+    read_assumptions,
+    read_runs,
+    read_study_config,
+    read_text_table,
+    selected_experiments,
+)
+from cxrflow.stage.files import canonical_json, read_json, write_json, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
+ASSUMPTIONS = ROOT / "workflow/resources/assumptions.csv"
 PER_CLASS = {"training": 14, "validation": 3, "test": 9}
 VERSIONS = {"python": "3.11.9", "backend": "tensorflow", "tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.0"}
 BACKBONE = {"InceptionV3": (311, [5, 5, 2048], 21802784), "MobileNet": (86, [7, 7, 1024], 3228864)}
@@ -49,6 +59,29 @@ def make_results(folder: Path, config: Config, **audit: Any) -> dict[str, list[i
     classes = sorted({name for task in config.tasks.values() for name in task.classes})
     write_json(folder / "data_audit.json", {**made_audit(classes), **audit})
     return selected
+
+
+def made_inputs(
+    folder: Path, config: Config, selected: dict[str, list[int]], scorecard: pd.DataFrame | None = None
+) -> Inputs:
+    """What the report's page is made from, read from what `make_results` wrote; the lock holds the made versions."""
+    settings = {
+        **config.model_dump(exclude={"experiments", "extras"}),
+        "experiments": {name: experiment_settings(config, name) for name in [*config.experiments, *config.extras]},
+    }
+    return Inputs(
+        settings=json.loads(canonical_json(settings)),
+        experiments=selected_experiments(settings, selected),
+        runs=read_runs(folder / "runs", selected),
+        networks=read_json(folder / "networks.json"),
+        audit=read_json(folder / "data_audit.json"),
+        assumptions=read_assumptions(ASSUMPTIONS),
+        splits={path.stem: read_text_table(path) for path in sorted((folder / "split").glob("*.csv"))},
+        plots=folder / "plots",
+        study=read_study_config(ROOT / "config.yaml"),
+        locked={name: version for name, version in VERSIONS.items() if name not in ("python", "backend")},
+        scorecard=scorecard,
+    )
 
 
 def made_split(classes: list[str]) -> pd.DataFrame:
@@ -139,6 +172,7 @@ def made_training(settings: dict[str, Any], seed: int, val_loss: float) -> dict[
             "file": f"{settings['backbone'].lower()}_notop.h5" if pretrained else None,
             "sha256": "ab" * 32 if pretrained else None,
         },
+        "split_sha256": "cd" * 32,
         "versions": VERSIONS,
         "code": "0123456789abcdef",
         "epochs": settings["epochs"],
@@ -171,6 +205,15 @@ def made_network(settings: dict[str, Any]) -> dict[str, Any]:
         "layer_kinds": {"Conv2D": 94},
         "first_dense_parameters": {"average": 262272, "flatten": 6553728},
     }
+
+
+def made_scorecard(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """A scorecard of (experiment, kind, verdict)."""
+    table = pd.DataFrame("", index=range(len(rows)), columns=list(SCORECARD))
+    table[["experiment", "kind", "verdict"]] = list(rows)
+    table["id"] = [f"claim_{place}" for place in range(len(rows))]
+    table["statement"] = [f"Statement {place}." for place in range(len(rows))]
+    return table
 
 
 def made_audit(classes: list[str]) -> dict[str, Any]:

@@ -41,26 +41,56 @@ def test_ranges_come_as_pairs_and_defaults_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (row("level_at_epok", LEVEL, kind="curve"), "there is no measure 'level_at_epok'; did you mean 'level_at_epoch'?; allowed: "),
-        (row("level_at_epoch", LEVEL, kind="curv"), "kind 'curv' is not allowed; did you mean 'curve'?; allowed: setting, "),
+        (
+            row("level_at_epok", LEVEL, kind="curve"),
+            "there is no measure 'level_at_epok'; did you mean 'level_at_epoch'?; allowed: ",
+        ),
+        (
+            row("level_at_epoch", LEVEL, kind="curv"),
+            "kind 'curv' is not allowed; did you mean 'curve'?; allowed: setting, ",
+        ),
         (row("level_at_epoch", LEVEL, kind="data"), "measure level_at_epoch is for claims of kind curve, not data"),
-        (row("level_at_epoch", {**LEVEL, "lvl": 1}), "measure level_at_epoch has no argument 'lvl'; did you mean 'level'?; allowed: "),
+        (
+            row("level_at_epoch", {**LEVEL, "lvl": 1}),
+            "measure level_at_epoch has no argument 'lvl'; did you mean 'level'?; allowed: ",
+        ),
         (row("level_at_epoch", {"curve": "loss", "epoch": 3}), "measure level_at_epoch needs the argument 'level'"),
-        (row("level_at_epoch", {**LEVEL, "curve": "acuracy"}), "argument curve: 'acuracy' is not allowed; did you mean 'accuracy'?"),
+        (
+            row("level_at_epoch", {**LEVEL, "curve": "acuracy"}),
+            "argument curve: 'acuracy' is not allowed; did you mean 'accuracy'?",
+        ),
         (row("level_at_epoch", {**LEVEL, "epoch": 0}), "argument epoch: it should be greater than or equal to 1"),
         (row("level_at_epoch", {**LEVEL, "epoch": "3"}), "argument epoch: it should be a valid integer"),
-        (row("level_at_epoch", arguments="") | {"arguments": "{epoch: 3}"}, "arguments are not JSON (Expecting property name"),
+        (
+            row("level_at_epoch", arguments="") | {"arguments": "{epoch: 3}"},
+            "arguments are not JSON (Expecting property name",
+        ),
         (row("level_at_epoch") | {"arguments": "[36]"}, "arguments must be a JSON object"),
-        (row("level_at_epoch") | {"arguments": '{"curve": "loss", "epoch": 3, "level": NaN}'}, "argument level: it should be a finite number"),
-        (row("mean_falls", {"curve": "loss", "early": [9, 2], "late": [3, 4]}), "argument early: [9, 2] is not a range"),
-        (row("backbone_difference", {"experiment": "a"}, value="5"), "measure backbone_difference needs 2 experiment(s), 1 given"),
-        (row("more_parameters", {"experiment": "bb"}, experiment="aa b"), "argument experiment: 'bb' is not an experiment of this claim"),
+        (
+            row("level_at_epoch") | {"arguments": '{"curve": "loss", "epoch": 3, "level": NaN}'},
+            "argument level: it should be a finite number",
+        ),
+        (
+            row("mean_falls", {"curve": "loss", "early": [9, 2], "late": [3, 4]}),
+            "argument early: [9, 2] is not a range",
+        ),
+        (
+            row("backbone_difference", {"experiment": "a"}, value="5"),
+            "measure backbone_difference needs 2 experiment(s), 1 given",
+        ),
+        (
+            row("more_parameters", {"experiment": "bb"}, experiment="aa b"),
+            "argument experiment: 'bb' is not an experiment of this claim",
+        ),
         (row("backbone_layers", value="many"), "measure backbone_layers needs a number as value, not 'many'"),
-        (row("same_as_row", {"row": "onee"}, value="5"), "argument row: 'onee' is not the id of a claim; did you mean 'one'?"),
+        (
+            row("same_as_row", {"row": "onee"}, value="5"),
+            "argument row: 'onee' is not the id of a claim; did you mean 'one'?",
+        ),
         (row("pooling_saves", experiment="a a"), "experiment names one twice"),
         (row("pooling_saves", statement=" "), "statement is empty"),
     ],
-)  # fmt: skip
+)
 def test_each_fault_has_its_message(wrong, message, tmp_path):
     messages = faults_of(tmp_path, wrong)
     assert len(messages) == 1

@@ -114,7 +114,7 @@ CASES = [
     Case("tested_images", "exact", lambda made: made.run(metrics={}), value="18"),
     Case("tested_images", "differs", lambda made: made.run(metrics={"images": 17}), value="18", reproduced="17"),
     Case("all_png_224_rgb", "exact", audited(), value="png"),
-    Case("all_png_224_rgb", "differs", audited(share_png_224_rgb=0.5, width=[9, 9]), value="png", reproduced="PNG, 9 to 9 px wide"),
+    Case("all_png_224_rgb", "differs", audited(share_png_224_rgb=0.5, width=[9, 9]), reproduced="PNG, 9 to 9 px wide"),
     Case("same_as_row", "contradicted", nothing, AS_LAST, value="80", rows=(LAST,)),
     Case("same_as_row", "consistent", nothing, AS_LAST, value="90", rows=(LAST,)),
     Case("units_as_row", "contradicted", nothing, UNITS, value="32", rows=(LAST,)),

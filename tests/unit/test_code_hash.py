@@ -52,7 +52,9 @@ def test_comments_docstrings_and_layout_do_not_count(package: Path, text: str) -
     assert fresh_hash() == before
 
 
-@pytest.mark.parametrize("text", ["def work(x):\n    return x + 2\n", "def work(x):\n    return x - 1\n", "work = abs\n"])
+@pytest.mark.parametrize(
+    "text", ["def work(x):\n    return x + 2\n", "def work(x):\n    return x - 1\n", "work = abs\n"]
+)
 def test_code_of_an_imported_module_counts(package: Path, text: str) -> None:
     before = fresh_hash()
     (package / "helper.py").write_text(text)

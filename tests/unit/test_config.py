@@ -183,8 +183,6 @@ def test_backbones_are_those_of_keras() -> None:
     import keras
 
     networks = {
-        name
-        for name in dir(keras.applications)
-        if name[0].isupper() and callable(getattr(keras.applications, name))
+        name for name in dir(keras.applications) if name[0].isupper() and callable(getattr(keras.applications, name))
     }
     assert set(BACKBONES) == networks

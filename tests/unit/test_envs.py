@@ -42,7 +42,7 @@ def input_lines(kind: str) -> list[str]:
 
 
 def requirement_in(line: str) -> Requirement:
-    return Requirement(line.split("#")[0].strip())
+    return Requirement(line.split("#", maxsplit=1)[0].strip())
 
 
 def is_tensorflow_or_cuda(package: str) -> bool:

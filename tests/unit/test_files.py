@@ -34,7 +34,9 @@ def test_json_refuses_numbers_that_are_not_finite(tmp_path: Path) -> None:
     assert not (tmp_path / "a.json").exists()
 
 
-@given(st.dictionaries(st.text(), st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())))
+@given(
+    st.dictionaries(st.text(), st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()))
+)
 def test_canonical_json_does_not_depend_on_order(values: dict[str, object]) -> None:
     assert canonical_json(values) == canonical_json(dict(reversed(values.items())))
 

@@ -11,11 +11,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cxrflow.machine.packages import PYTHONS
 from packaging.specifiers import SpecifierSet
 from snakemake.cli import parse_config
 from snakemake_interface_executor_plugins.utils import format_cli_arg
-
-from cxrflow.machine.packages import PYTHONS
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
@@ -72,10 +71,19 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout with its environment made, for tests that do not change it."""
+    checkout = Checkout(tmp_path_factory.mktemp("ready"))
+    checkout.make("demo")
+    return checkout
+
+
 PROJECT_ITSELF = "-e ."
 
 
-def test_help_lists_every_target_and_is_the_default(checkout: Checkout) -> None:
+def test_help_lists_every_target_and_is_the_default(ready: Checkout) -> None:
+    ready.asked()
     marked = re.findall(r"^([a-z-]+):.* ## ", MAKEFILE, re.MULTILINE)
     assert {
         "help",
@@ -91,12 +99,12 @@ def test_help_lists_every_target_and_is_the_default(checkout: Checkout) -> None:
         "lock",
         "clean",
     } <= set(marked)
-    told = checkout.make("help").stdout
+    told = ready.make("help").stdout
     assert re.findall(r"^  ([a-z-]+) +\S", told, re.MULTILINE) == marked
-    assert checkout.make().stdout == told
+    assert ready.make().stdout == told
     for variable in ("DATA=", "WEIGHTS=", "ONLY=", "CONFIG=", "CORES=", "GPU=", "PYTHON="):
         assert f"\n  {variable}" in told
-    assert checkout.asked() == []
+    assert ready.asked() == []
 
 
 def test_every_target_is_phony_and_told_of_or_internal() -> None:
@@ -279,25 +287,26 @@ STRANGE = [
 
 @pytest.mark.parametrize("where", ["command line", "environment"])
 @pytest.mark.parametrize("name", STRANGE)
-def test_folders_reach_snakemake_as_they_are(checkout: Checkout, name: str, where: str) -> None:
-    data, weights = checkout.folder / "data" / name, f"/weights of {name}"
-    data.mkdir(parents=True)
+def test_folders_reach_snakemake_as_they_are(ready: Checkout, name: str, where: str) -> None:
+    data, weights = ready.folder / "data" / name, f"/weights of {name}"
+    data.mkdir(parents=True, exist_ok=True)
+    ready.asked()
     if where == "environment":
-        told = checkout.make("study", CXRFLOW_STUDY_DATA=str(data), CXRFLOW_WEIGHTS=weights)
+        told = ready.make("study", CXRFLOW_STUDY_DATA=str(data), CXRFLOW_WEIGHTS=weights)
     else:
-        told = checkout.make("study", f"DATA={data}", f"WEIGHTS={weights}", CXRFLOW_STUDY_DATA="/another")
+        told = ready.make("study", f"DATA={data}", f"WEIGHTS={weights}", CXRFLOW_STUDY_DATA="/another")
     assert told.returncode == 0, told.stderr
-    call = checkout.asked()[-1]
+    call = ready.asked()[-1]
     assert call[:5] == ["-m", "snakemake", "--cores", "all", "--config"]
     assert parse_config(call[5:]) == {"images": str(data), "weights": weights}
 
 
 @pytest.mark.parametrize("name", ["plain", "with blank", "it's one", "a: b, #c {d}", "5"])
-def test_folders_reach_the_jobs_of_a_cluster_as_they_are(checkout: Checkout, name: str) -> None:
-    data = checkout.folder / "data" / name
-    data.mkdir(parents=True)
-    checkout.make("study", f"DATA={data}", "ONLY=a b")
-    values = checkout.asked()[-1][5:]
+def test_folders_reach_the_jobs_of_a_cluster_as_they_are(ready: Checkout, name: str) -> None:
+    data = ready.folder / "data" / name
+    data.mkdir(parents=True, exist_ok=True)
+    ready.make("study", f"DATA={data}", "ONLY=a b")
+    values = ready.asked()[-1][5:]
     flag, *handed_on = shlex.split(format_cli_arg("--config", values))
     assert flag == "--config"
     assert parse_config(handed_on) == {"images": str(data), "only": ["a", "b"]}
@@ -307,41 +316,42 @@ def test_folders_reach_the_jobs_of_a_cluster_as_they_are(checkout: Checkout, nam
     ("only", "names"),
     [("one", ["one"]), ("one two", ["one", "two"]), (" one,two,  three ", ["one", "two", "three"]), ("it's", ["it's"])],
 )
-def test_names_of_experiments_become_a_list(checkout: Checkout, only: str, names: list[str]) -> None:
-    checkout.make("study", f"DATA={checkout.folder}", f"ONLY={only}")
-    assert parse_config(checkout.asked()[-1][5:])["only"] == names
+def test_names_of_experiments_become_a_list(ready: Checkout, only: str, names: list[str]) -> None:
+    ready.make("study", f"DATA={ready.folder}", f"ONLY={only}")
+    assert parse_config(ready.asked()[-1][5:])["only"] == names
 
 
-def test_further_values_flags_and_cores_are_handed_on(checkout: Checkout) -> None:
+def test_further_values_flags_and_cores_are_handed_on(ready: Checkout) -> None:
     config = "seeds=5 override='{epochs: 2, head: {dropout: 0.1}}'"
-    checkout.make("extras", f"DATA={checkout.folder}", f"CONFIG={config}", "FLAGS=--keep-going --quiet", "CORES=3")
-    call = checkout.asked()[-1]
+    ready.make("extras", f"DATA={ready.folder}", f"CONFIG={config}", "FLAGS=--keep-going --quiet", "CORES=3")
+    call = ready.asked()[-1]
     assert call[:6] == ["-m", "snakemake", "--cores", "3", "--keep-going", "--quiet"]
     assert parse_config(call[7:]) == {
-        "images": str(checkout.folder),
+        "images": str(ready.folder),
         "with_extras": True,
         "seeds": 5,
         "override": {"epochs": "2", "head": {"dropout": "0.1"}},
     }
 
 
-def test_the_doctor_gets_the_same_values(checkout: Checkout) -> None:
-    checkout.make("doctor", f"DATA={checkout.folder}", "ONLY=one")
-    call = checkout.asked()[-1]
+def test_the_doctor_gets_the_same_values(ready: Checkout) -> None:
+    ready.make("doctor", f"DATA={ready.folder}", "ONLY=one")
+    call = ready.asked()[-1]
     assert call[:7] == ["-m", "cxrflow.doctor", "--config", "config.yaml", "--lock", "envs/cpu.lock", "--set"]
-    assert parse_config(call[7:]) == {"images": str(checkout.folder), "only": ["one"]}
-    checkout.make("doctor")
-    assert checkout.asked()[-1][-1] == "envs/cpu.lock"
+    assert parse_config(call[7:]) == {"images": str(ready.folder), "only": ["one"]}
+    ready.make("doctor")
+    assert ready.asked()[-1][-1] == "envs/cpu.lock"
 
 
 @pytest.mark.parametrize("target", ["study", "extras", "dry-run"])
-def test_a_study_without_images_says_what_to_give(checkout: Checkout, target: str) -> None:
-    told = checkout.make(target)
+def test_a_study_without_images_says_what_to_give(ready: Checkout, target: str) -> None:
+    ready.asked()
+    told = ready.make(target)
     assert told.returncode != 0
     assert "DATA is missing" in told.stderr
     assert f"make {target} DATA=FOLDER [WEIGHTS=FOLDER] [ONLY=experiment]" in told.stderr
-    assert "there is no folder /not/there" in checkout.make(target, "DATA=/not/there").stderr
-    assert checkout.asked() == []
+    assert "there is no folder /not/there" in ready.make(target, "DATA=/not/there").stderr
+    assert ready.asked() == []
 
 
 def test_a_study_may_take_its_images_from_the_config(checkout: Checkout) -> None:

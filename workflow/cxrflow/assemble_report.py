@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxrflow.report.inputs import (
     Inputs,
+    read_assumptions,
     read_locked_versions,
     read_runs,
     read_study_config,
@@ -44,7 +45,7 @@ def main() -> None:
         runs=read_runs(args.runs, args.selected),
         networks=read_json(args.networks),
         audit=read_json(args.audit),
-        assumptions=read_text_table(args.assumptions).to_dict("records"),
+        assumptions=read_assumptions(args.assumptions),
         splits={path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.splits},
         plots=args.plots,
         study=read_study_config(args.study_config) if args.study_config else None,

@@ -4,6 +4,7 @@ Two panels, accuracy and loss, each for training and validation. Epochs count fr
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ def _check(history: pd.DataFrame, selected_epoch: int | None) -> None:
 
 def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, selected_epoch: int | None) -> None:
     epochs = history["epoch"]
-    few = {"marker": "o", "markersize": 4} if len(history) <= 10 else {}
+    few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(history) <= 10 else {}
     axes.plot(epochs, history[quantity], color=TRAINING, label="training", gid=f"{quantity}-training", **few)
     validation = history[f"val_{quantity}"]
     axes.plot(

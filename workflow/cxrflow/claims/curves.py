@@ -68,7 +68,7 @@ def reaches_maximum(
 ) -> Seen:
     """The curve reaches `maximum` within `over`, and its mean over the late epochs is above that over the early ones."""
     highest = float(history.curve(curve, over).max())
-    before, after = (float(history.curve(curve, epochs).mean()) for epochs in (early, late))
+    after, before = (float(history.curve(curve, epochs).mean()) for epochs in (late, early))
     numbers = {"highest": highest, "mean early": before, "mean late": after}
     return Seen(at_least(highest, maximum) and after > before, numbers)
 
@@ -135,7 +135,7 @@ def wider_spread(history: History, *, wider: Curve, narrower: Curve, epochs: Epo
 @measure("curve", by=each_history)
 def mean_falls(history: History, *, curve: Curve, early: EpochRange, late: EpochRange) -> Seen:
     """The mean over the late epochs is below that over the early ones."""
-    before, after = (float(history.curve(curve, epochs).mean()) for epochs in (early, late))
+    after, before = (float(history.curve(curve, epochs).mean()) for epochs in (late, early))
     return Seen(after < before, {"mean early": before, "mean late": after})
 
 

@@ -84,8 +84,9 @@ def _claim(row: Mapping[str, str], ids: Collection[str]) -> tuple[Claim, list[st
         faults.append(f"kind '{claim.kind}' is not allowed{near}; allowed: {', '.join(KINDS)}")
     known = MEASURES.get(claim.measure)
     if known is None:
+        of_kind = [name for name, one in MEASURES.items() if one.kind == claim.kind] or list(MEASURES)
         near = did_you_mean(claim.measure, MEASURES)
-        return claim, [*faults, f"there is no measure '{claim.measure}'{near}; allowed: {', '.join(MEASURES)}"]
+        return claim, [*faults, f"there is no measure '{claim.measure}'{near}; allowed: {', '.join(of_kind)}"]
     if claim.kind in KINDS and known.kind != claim.kind:
         faults.append(f"measure {known.name} is for claims of kind {known.kind}, not {claim.kind}")
     if known.experiments is not None and len(claim.experiments) != known.experiments:

@@ -26,9 +26,8 @@ def shown(value: Any) -> str:
 
 def summary(values: Sequence[float]) -> str:
     """One value as it is; several by their median and range."""
-    if min(values) == max(values):
-        return shown(values[0])
-    return f"median {shown(median(values))} ({shown(min(values))} to {shown(max(values))})"
+    lowest, middle, highest = map(shown, (min(values), median(values), max(values)))
+    return middle if lowest == highest else f"median {middle} ({lowest} to {highest})"
 
 
 def counted(count: int, noun: str) -> str:

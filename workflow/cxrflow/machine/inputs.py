@@ -127,12 +127,14 @@ def _near_name(root: Path, found: FolderImages) -> str:
 def weights_findings(config: Config, results: Path) -> list[Finding]:
     """Whether the initial weights of the selected experiments' backbones are there, or have to be downloaded."""
     wanted = {(one.weights or config.weights, one.backbone) for one in config.selected().values()}
-    texts, findings, downloads = [], [], []
+    texts: list[str] = []
+    faults: list[str] = []
+    downloads: list[str] = []
     for source, backbone in sorted(wanted):
         try:
             file = find_weights(source, backbone)
         except Fault as wrong:
-            findings += [fault("weights", message.removeprefix("weights: ")) for message in wrong.messages]
+            faults += [message.removeprefix("weights: ") for message in wrong.messages]
             continue
         if file is None and source == "imagenet":
             file = results / "weights" / f"{backbone}.weights.h5"
@@ -140,6 +142,7 @@ def weights_findings(config: Config, results: Path) -> list[Finding]:
                 downloads.append(backbone)
                 continue
         texts.append(f"{backbone} {file if file else 'random'}")
+    findings = [fault("weights", message) for message in dict.fromkeys(faults)]
     if downloads:
         text = f"{', '.join(downloads)}: ImageNet weights will be downloaded to {results / 'weights'}"
         findings.append(note("weights", f"{text} (without the internet: WEIGHTS=FOLDER)"))

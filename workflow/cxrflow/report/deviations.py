@@ -124,7 +124,7 @@ def _settings(inputs: Inputs) -> Iterator[Deviation]:
         yield Deviation("Settings", "Not compared key by key: no config of the study was given.", False)
         return
     study = inputs.study
-    lines = []
+    lines: list[tuple[str, str, str]] = []
     used_tasks = {settings["task"] for settings in inputs.experiments.values()}
     for task in [task for task in inputs.settings["tasks"] if task in used_tasks]:
         lines += _differing(f"tasks.{task}", inputs.settings["tasks"][task], study["tasks"].get(task, {}), set())

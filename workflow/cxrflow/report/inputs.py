@@ -113,6 +113,18 @@ def read_text_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
+def read_assumptions(path: Path) -> list[dict[str, str]]:
+    """Read what the study leaves open, a row each.
+
+    Raises:
+        Fault: a column is missing.
+    """
+    table = read_text_table(path)
+    columns = ("id", "what", "reading", "other_readings", "evidence", "concerns", "config_key")
+    raise_all([f"{path}: column {column} is missing" for column in columns if column not in table])
+    return [{column: row[column] for column in columns} for _, row in table.iterrows()]
+
+
 def read_study_config(path: Path) -> dict[str, Any]:
     """The study's own config, resolved; it names no folder of images, which the reader of configs asks for."""
     return read_config({**read_yaml(path), "images": "."}).model_dump(mode="json")

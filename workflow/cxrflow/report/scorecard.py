@@ -1,5 +1,6 @@
 """The scorecard as the page shows it: counts first, then every claim, grouped by kind."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -58,7 +59,7 @@ PHRASES = {
 TITLES = {
     "outcome": "Outcomes: test accuracy and loss",
     "curve": "Curves: how training and validation went",
-    "comparison": "Comparisons: InceptionV3 against MobileNet",
+    "comparison": "Comparisons: one backbone against another",
     "features": "Features: how the classes separate",
     "setting": "Settings: how the networks were trained",
     "architecture": "Architecture: layers, shapes and parameters",
@@ -119,7 +120,7 @@ def claims_file(inputs: Inputs) -> str | None:
     return last_part(claims) if claims not in (None, "study") else None
 
 
-def stated_outcomes(inputs: Inputs, experiment: str) -> list[dict[str, str]]:
+def stated_outcomes(inputs: Inputs, experiment: str) -> list[dict[Hashable, Any]]:
     """What the study states as the test results of an experiment; nothing where this run cannot be held against it."""
     if inputs.scorecard is None or inputs.on_phantoms or claims_file(inputs):
         return []

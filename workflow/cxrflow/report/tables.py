@@ -137,7 +137,9 @@ def separation_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
 def run_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
     """What identifies each run, and how long it took."""
     for run in inputs.all_runs:
-        yield {**run.training, "experiment": run.experiment, "seconds": float(run.timing["seconds"].sum())}
+        hashes = {key.removesuffix("_sha256"): text for key, text in run.training.items() if key.endswith("_sha256")}
+        seconds = float(run.timing["seconds"].sum())
+        yield {**run.training, "experiment": run.experiment, "seconds": seconds, "hashes": hashes}
 
 
 def weight_files(inputs: Inputs) -> list[tuple[str, str]]:

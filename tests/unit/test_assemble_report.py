@@ -1,0 +1,385 @@
+"""Tests of the report's page: what it says, and what its HTML is."""
+
+import dataclasses
+import json
+import re
+import sys
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+from cxrflow import assemble_report
+from cxrflow.claims.headline import headline
+from cxrflow.claims.model import KINDS, VERDICTS
+from cxrflow.config.read import read_config, read_yaml
+from cxrflow.config.settings import experiment_settings
+from cxrflow.report import scorecard
+from cxrflow.report.again import overlay_of
+from cxrflow.report.page import render_page
+from cxrflow.report.tables import head_words
+from cxrflow.report.words import number, percent, thousands
+from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import canonical_json, write_table
+from made_results import ASSUMPTIONS, ROOT, made_config, made_inputs, made_scorecard, make_results
+
+PAGE = ROOT / "workflow/report/page"
+VOID = {"meta", "img", "br", "wbr"}
+SCORECARD = made_scorecard(
+    ("binary_inception_v3", "outcome", "consistent"),
+    ("binary_inception_v3", "curve", "differs"),
+    ("multiclass_inception_v3 multiclass_mobilenet", "comparison", "cannot be told"),
+    ("multiclass_mobilenet", "features", "consistent"),
+    ("binary_inception_v3", "setting", "as configured"),
+    ("binary_inception_v3", "architecture", "exact"),
+    ("binary_inception_v3", "text", "contradicted"),
+    ("binary_inception_v3", "search", "not run"),
+)
+
+
+class Page(HTMLParser):
+    """A page taken apart: its tags, ids, addresses and text; `faults` tells tags that are not closed in order."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.open, self.faults, self.tags, self.text = [], [], [], []
+        self.feed(html)
+        self.close()
+        self.faults += [f"{tag} is not closed" for tag in self.open]
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open[-1] != tag:
+            self.faults.append(f"</{tag}> in {self.open[-3:]}")
+        else:
+            self.open.pop()
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+    def attributes(self, name):
+        return [attributes[name] for _, attributes in self.tags if name in attributes]
+
+
+def words_of(html):
+    """The text that a reader sees, blanks made one."""
+    return " ".join("".join(Page(html).text).split())
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    config = made_config(seeds=2)
+    return folder, config, make_results(folder, config)
+
+
+@pytest.fixture(scope="module")
+def inputs(results):
+    return made_inputs(*results, scorecard=SCORECARD)
+
+
+@pytest.fixture(scope="module")
+def html(inputs):
+    return render_page(inputs, PAGE)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    config = made_config(
+        name="demo",
+        images=None,
+        phantoms={"train_per_class": 40, "test_per_class": 10, "seed": 3},
+        image_list=None,
+        weights="random",
+        only=["binary_inception_v3"],
+        override={"epochs": 2, "image_size": 96},
+        claims="examples/demo_claims.csv",
+    )
+    selected = make_results(folder, config, images=100, listed=100)
+    return made_inputs(folder, config, selected, scorecard=SCORECARD)
+
+
+def test_the_html_is_well_formed(html):
+    page = Page(html)
+    assert page.faults == []
+    assert html.startswith("<!DOCTYPE html>")
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    inner = [address[1:] for address in page.attributes("href") if address.startswith("#")]
+    assert inner and set(inner) <= set(ids)
+    assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+    assert {"lang": "en"} in [attributes for tag, attributes in page.tags if tag == "html"]
+
+
+def test_the_page_fetches_and_runs_nothing(html):
+    page = Page(html)
+    assert {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in page.attributes("src"))
+    assert all(address.startswith("#") for address in page.attributes("href"))
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert not re.search(r"url\(|@import|http-equiv", html)
+    assert len(html) < 1_000_000
+
+
+def test_the_sections_come_in_their_order(html):
+    titles = re.findall(r'<h2 id="(\w+)-title">', html)
+    assert titles == "run study networks results curves features backbones data scorecard again".split()
+
+
+def test_research_only_is_said_at_the_top_at_the_results_and_at_the_foot(html):
+    said = "Research only, not for clinical use"
+    for part in ("<header", '<section id="results"', '<section id="scorecard"', "<footer"):
+        end = {"<header": "</header>", "<footer": "</footer>"}.get(part, "</section>")
+        begin = html.index(part)
+        assert said in html[begin : html.index(end, begin)]
+
+
+def test_test_results_are_those_of_the_files(inputs, html):
+    for name, runs in inputs.runs.items():
+        section = html[html.index(f'aria-label="Test results of {name} by seed"') :]
+        rows = re.findall(r"<tr>(.*?)</tr>", section[: section.index("</tbody>")])[1:]
+        assert len(rows) == len(runs)
+        for row, run in zip(rows, runs, strict=True):
+            cells = [unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)]
+            metrics = run.metrics
+            assert cells[:3] == [
+                str(run.seed),
+                f"{metrics['correct']} of {metrics['images']}",
+                percent(metrics["accuracy"]),
+            ]
+            assert cells[4] == number(metrics["loss"])
+            assert cells[-1] == str(metrics["selected_epoch"])
+            if metrics["positive"]:
+                assert cells[5:7] == [percent(metrics["sensitivity"]), percent(metrics["specificity"])]
+
+
+def test_confusion_matrices_of_all_seeds_are_those_of_the_files(inputs, html):
+    tables = re.findall(r'<table class="confusion">(.*?)</table>', html, re.DOTALL)
+    matrices = [
+        [[int(count) for count in re.findall(r"<td[^>]*>(\d+)</td>", row)] for row in table.split("<tr>")[2:]]
+        for table in tables
+    ]
+    assert matrices == [run.metrics["confusion_matrix"] for run in inputs.all_runs]
+
+
+def test_architecture_and_counts_are_those_of_the_files(inputs, html):
+    words = words_of(html)
+    for network in inputs.networks["experiments"].values():
+        assert f"non-trainable{thousands(network['parameters']['non_trainable'])}" in words.replace(" ", "")
+        for block in network["blocks"]:
+            assert thousands(block["parameters"]) in words
+    section = html[html.index('aria-label="Images of the task multiclass"') :]
+    first = re.search(r"<tbody>\s*<tr>(.*?)</tr>", section, re.DOTALL)[1]
+    assert re.findall(r">([^<>]+)</t", first) == ["covid", "14", "3", "9"]
+    last = re.search(r"<tfoot><tr>(.*?)</tr>", section)[1]
+    assert re.findall(r">([^<>]+)</t", last) == ["all", "56", "12", "36"]
+
+
+def test_one_image_of_few_is_told_its_worth(html):
+    words = words_of(html)
+    assert "With 18 test images, one image is worth 5.6 percentage points." in words
+    assert "With 36 test images, one image is worth 2.8 percentage points." in words
+
+
+def test_the_head_is_told_layer_by_layer(inputs):
+    told = head_words(inputs.experiments["binary_inception_v3"], 2)
+    assert told == "global average pooling, Dense 128 relu, Dropout 0.05, Dense 32 relu, Dense 1 sigmoid"
+    told = head_words(inputs.experiments["multiclass_mobilenet"], 4)
+    assert told == "flatten, Dense 512 relu, Dropout 0.5, Dense 128 relu, Dense 32 relu, Dense 4 softmax"
+
+
+def test_backbones_stand_side_by_side_only_where_there_are_several(inputs, html, demo):
+    section = html[html.index('<section id="backbones"') : html.index('<section id="data"')]
+    assert len(re.findall(r'<figure class="(?:curves|confusion)">', section)) == 4
+    assert "21,802,784" in section and "3,228,864" in section
+    assert 'id="backbones"' not in render_page(demo, PAGE)
+
+
+def test_the_headline_is_that_of_the_scorecard(html):
+    counts = headline(SCORECARD)
+    tiles = re.findall(r"<li class=\"\w+\"><b>(\d+)</b> <span><span[^>]*>.</span> ([a-z ]+)</span></li>", html)
+    assert {verdict: int(count) for count, verdict in tiles} == {
+        verdict: count for verdict, count in counts["verdicts"].items() if count
+    }
+    words = words_of(html)
+    told = "2 are consistent with this run, 1 differs and 1 cannot be told"
+    assert f"Of the study's 4 outcomes, curves, comparisons and features, {told}" in words
+    assert "setting 1 as configured" in words and "search 1 not run" in words
+
+
+def test_every_claim_is_on_the_page_with_its_verdict_in_words(html):
+    for row in SCORECARD.to_dict("records"):
+        at = html.index(f"<code>{row['id'].replace('_', '_<wbr>')}</code>")
+        assert re.search(r'aria-hidden="true">.</span> ([a-z ]+)</span>', html[at:])[1] == row["verdict"]
+
+
+def test_without_a_scorecard_the_page_says_so(inputs):
+    html = render_page(dataclasses.replace(inputs, scorecard=None), PAGE)
+    assert "No scorecard was made for this run." in html
+    assert 'class="tiles"' not in html and "The study states" not in html
+    assert Page(html).faults == []
+
+
+def test_every_kind_and_verdict_has_its_words():
+    assert set(scorecard.TITLES) == set(KINDS)
+    assert set(scorecard.SIGNS) == set(scorecard.TONES) == set(scorecard.PHRASES) == set(VERDICTS)
+
+
+def test_a_run_on_phantoms_says_so_and_is_not_held_against_the_study(demo):
+    html = render_page(demo, PAGE)
+    words = words_of(html)
+    assert "This run was made on drawn phantoms." in words
+    assert "on 100 drawn phantoms, not X-rays" in words
+    assert "Training began from random weights" in words
+    assert "The study states" not in words
+    assert "outcomes, curves, comparisons and features stated in demo_claims.csv" in words
+    assert "reproduc" not in words.lower()
+
+
+def test_a_run_without_all_images_says_so(inputs):
+    audit = {**inputs.audit, "images": 305, "missing": ["train/covid/x.png"]}
+    html = render_page(dataclasses.replace(inputs, audit=audit), PAGE)
+    words = words_of(html)
+    assert "made without 1 of the 306 listed images (missing): train/covid/x.png" in words
+    assert "305 images used of 306 listed" in words
+    assert "reproduc" not in words.lower()
+
+
+def test_a_whole_run_has_no_warning_at_its_top(html):
+    header = html[html.index("<header") : html.index("</header>")]
+    assert 'class="warning"' not in header
+
+
+def test_names_are_escaped_wherever_they_come_from(inputs):
+    evil = "<script>alert('x')</script> onload=\" &amp;"
+    runs = {
+        name: [
+            dataclasses.replace(
+                run,
+                training={**run.training, "device": evil, "identity": evil, "versions": {evil: evil}},
+                metrics={
+                    **run.metrics,
+                    "classes": [evil, *run.metrics["classes"][1:]],
+                    "per_class": {evil: run.metrics["per_class"]["covid"], **run.metrics["per_class"]},
+                    "positive": evil,
+                },
+                separation={**run.separation, "of": evil, "pairs": {f"{evil}|{evil}": 0.5, "b|c": 0.5}},
+            )
+            for run in runs
+        ]
+        for name, runs in inputs.runs.items()
+    }
+    networks = json.loads(
+        json.dumps(inputs.networks).replace('"covid"', json.dumps(evil)).replace('"head"', json.dumps(evil))
+    )
+    audit = {
+        **inputs.audit,
+        "missing": [evil],
+        "modes": {evil: {evil: 1}},
+        "licences": {evil: 1},
+        "patients_in_train_and_test": {evil: [evil, evil]},
+        "same_bytes": [[evil, evil]],
+    }
+    table = SCORECARD.copy()
+    for column in set(table) - {"kind", "verdict"}:
+        table[column] = evil
+    html = render_page(
+        dataclasses.replace(
+            inputs,
+            settings={**inputs.settings, "name": evil, "claims": evil},
+            runs=runs,
+            networks=networks,
+            audit=audit,
+            assumptions=[{**row, "what": evil, "evidence": evil} for row in inputs.assumptions],
+            scorecard=table,
+        ),
+        PAGE,
+    )
+    page = Page(html)
+    assert page.faults == []
+    assert "<script" not in html
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert "".join(page.text).count("<script>alert") > 20
+
+
+def test_folders_of_the_machine_are_not_on_the_page(html):
+    assert "someone" not in html and '"images": "x-rays"' in unescape(html)
+
+
+def test_the_settings_on_the_page_make_the_run_again(inputs, results, html):
+    _, config, selected = results
+    overlay = json.loads(unescape(re.search(r"<pre>(.*?)</pre>", html, re.DOTALL)[1]))
+    assert overlay == overlay_of(inputs)
+    raw = read_yaml(ROOT / "config.yaml")
+    again = read_config({**raw, **overlay, "experiment_defaults": raw["experiment_defaults"], "extras": raw["extras"]})
+    assert {name: again.seeds_of(name) for name in again.selected()} == selected
+    for name in selected:
+        assert experiment_settings(again, name) == experiment_settings(config, name)
+    assert again.augmentation == config.augmentation and again.tasks == config.tasks
+
+
+def test_many_seeds_show_one_plot_and_all_numbers(inputs, html):
+    assert html.count('<figure class="embedding">') == len(inputs.runs)
+    assert html.count("accuracy and loss by epoch.") == 5  # three experiments, two of them once more side by side
+    for run in inputs.all_runs:
+        assert number(run.separation["silhouette"], 2) in html
+
+
+def run_main(monkeypatch, folder, config, selected, report, **changes):
+    arguments = {
+        "settings": canonical_json(config.model_dump(mode="json")),
+        "selected": json.dumps(selected),
+        "runs": folder / "runs",
+        "plots": folder / "plots",
+        "networks": folder / "networks.json",
+        "audit": folder / "data_audit.json",
+        "assumptions": ASSUMPTIONS,
+        "study-config": ROOT / "config.yaml",
+        "locked-versions": ROOT / "envs/cpu.lock",
+        "scorecard": folder / "scorecard.csv",
+        "page": PAGE,
+        "report": report,
+        **changes,
+    }
+    flags = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
+    splits = ["--splits", *map(str, sorted((folder / "split").glob("*.csv")))]
+    monkeypatch.setattr(sys, "argv", ["assemble_report.py", *flags, *splits])
+    assemble_report.main()
+
+
+def test_equal_files_give_equal_bytes(results, tmp_path, monkeypatch):
+    folder, config, selected = results
+    write_table(folder / "scorecard.csv", SCORECARD)
+    for name in ("a.html", "b.html"):
+        run_main(monkeypatch, folder, config, selected, tmp_path / name)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_faults_name_each_file(results, tmp_path, monkeypatch):
+    folder, config, _ = results
+    write_table(folder / "scorecard.csv", SCORECARD)
+    with pytest.raises(Fault) as fault:
+        run_main(monkeypatch, folder, config, {"binary_inception_v3": [0, 9]}, tmp_path / "a.html")
+    assert len(fault.value.messages) == 4
+    assert all("seed_9" in message and "missing" in message for message in fault.value.messages)
+    with pytest.raises(Fault, match="the settings have no experiment 'other'"):
+        run_main(monkeypatch, folder, config, {"other": [0]}, tmp_path / "a.html")
+    with pytest.raises(Fault, match="each experiment needs a seed"):
+        run_main(monkeypatch, folder, config, {"binary_inception_v3": []}, tmp_path / "a.html")
+    with pytest.raises(Fault, match=r"index\.html\.j2 is missing"):
+        run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", page=tmp_path)
+    with pytest.raises(Fault, match=r"curves\.svg: missing"):
+        run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", plots=tmp_path)
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_a_scorecard_that_is_none(inputs):
+    with pytest.raises(Fault, match="column verdict is missing"):
+        render_page(dataclasses.replace(inputs, scorecard=SCORECARD.drop(columns="verdict")), PAGE)
+    with pytest.raises(Fault, match="unknown verdict great"):
+        render_page(dataclasses.replace(inputs, scorecard=SCORECARD.assign(verdict="great")), PAGE)

@@ -1,0 +1,62 @@
+"""The study's claims and assumptions as they are kept: whole, and in step with the config."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from cxrflow.claims.load import load_claims
+from cxrflow.claims.model import KINDS
+from cxrflow.config.read import read_config, read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CLAIMS = ROOT / "workflow" / "resources" / "claims.csv"
+ASSUMPTIONS = ROOT / "workflow" / "resources" / "assumptions.csv"
+CONFIG = read_config({**read_yaml(ROOT / "config.yaml"), "images": "."})
+
+
+def test_the_claims_of_the_study():
+    rows = list(csv.DictReader(CLAIMS.open(encoding="utf-8")))
+    claims = load_claims(CLAIMS)
+    assert len(claims) == 109
+    assert "quote" not in rows[0]
+    assert {claim.kind for claim in claims} == set(KINDS)
+    assert {name for claim in claims for name in claim.experiments} == set(CONFIG.experiments)
+    assert all(claim.statement.endswith(".") and len(claim.statement) < 120 for claim in claims)
+    assert len({claim.statement for claim in claims}) == 109
+    for claim in claims:  # the value that is shown is the threshold that judges
+        if claim.unit in ("at least", "at most"):
+            assert claim.number in claim.arguments.values(), claim.id
+
+
+def test_extras_named_by_claims_are_in_the_config():
+    for claim in load_claims(CLAIMS):
+        named = [claim.arguments.get("extra"), claim.arguments.get("other") if claim.kind == "search" else None]
+        named += [name for extras in claim.arguments.get("others", {}).values() for name in extras]
+        assert {name for name in named if name} <= set(CONFIG.extras), claim.id
+
+
+def test_every_rule_names_the_epochs_of_the_arguments():
+    """Epochs in a claim's rule are those in its arguments."""
+    for claim in load_claims(CLAIMS):
+        if claim.kind == "curve":
+            given = set(re.findall(r"\d+", json.dumps(claim.arguments)))
+            for first, last in re.findall(r"(?<![\d.])(\d{1,3})-(\d{1,3})(?!\d)", claim.rule):
+                assert {first, last} <= given, claim.id
+
+
+def test_the_assumptions_point_into_the_config():
+    raw = read_yaml(ROOT / "config.yaml")
+    rows = list(csv.DictReader(ASSUMPTIONS.open(encoding="utf-8")))
+    assert len(rows) == 15
+    keys = [key for row in rows for key in row["config_key"].split()]
+    for key in keys:
+        place: Any = raw
+        for step in key.split("."):
+            assert step in place, key
+            place = place[step]
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    marked = re.findall(r"^ *(\w+):[^\n]*\[open\]", text, re.MULTILINE)
+    assert set(marked) <= {key.rpartition(".")[2] for key in keys}
+    assert len(marked) == len(rows)

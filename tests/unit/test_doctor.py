@@ -1,0 +1,517 @@
+"""The doctor: what it measures, and what it says of it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cxrflow.config.models import Config
+from cxrflow.config.read import read_config, read_yaml
+from cxrflow.doctor import config_and_faults, set_values, short_list
+from cxrflow.machine.duration import done_seeds, duration_finding, human, paces_of_runs, seconds_an_epoch
+from cxrflow.machine.findings import Finding, fault, note, ok, size, some_of
+from cxrflow.machine.gpu import TensorFlowView, ask_tensorflow, gpu_finding, gpus_in_machine
+from cxrflow.machine.inputs import find_images, listed_images, weights_findings
+from cxrflow.machine.packages import locked_versions, package_finding, python_finding
+from cxrflow.machine.parameters import network_parameters
+from cxrflow.machine.room import Room, disk_finding, free_disk, free_memory, memory_finding, needed_room
+from cxrflow.stage.faults import Fault
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from snakemake.cli import parse_config
+
+PROJECT = Path(__file__).resolve().parents[2]
+STUDY = read_yaml(PROJECT / "config.yaml")
+CLASSES = ["covid", "normal", "pneumonia_bac", "pneumonia_vir"]
+
+
+def study(**values: Any) -> Config:
+    return read_config({**STUDY, "images": "/images", **values})
+
+
+def class_folders(root: Path, each: int = 3, suffix: str = ".png") -> Path:
+    for subset in ("train", "test"):
+        for name in CLASSES:
+            (root / subset / name).mkdir(parents=True)
+            for number in range(each):
+                (root / subset / name / f"{number}{suffix}").touch()
+    return root
+
+
+def write_run(results: Path, experiment: str, seconds: list[float], name: str = "study", **record: Any) -> Path:
+    folder = results / name / "runs" / experiment / "seed_0"
+    folder.mkdir(parents=True)
+    rows = "".join(f"{epoch},{second},1\n" for epoch, second in enumerate(seconds, start=1))
+    (folder / "timing.csv").write_text(f"epoch,seconds,images_per_second\n{rows}")
+    training = {
+        "settings": {"backbone": "InceptionV3", "image_size": 224},
+        "images": {"training_seen_per_epoch": 100},
+        "device": "cpu",
+        "epochs": len(seconds),
+    }
+    (folder / "training.json").write_text(json.dumps({**training, **record}))
+    return folder
+
+
+# ---- packages
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [("3.11.7", "ok"), ("3.13.0", "ok"), ("3.10.13", "fault"), ("3.14.0", "fault"), ("3.1.1", "fault")],
+)
+def test_python(version: str, level: str) -> None:
+    assert python_finding(version).level == level
+
+
+def test_locked_versions_follow_the_markers(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    lock.write_text(
+        "# made\nnumpy==2.4.6 ; python_full_version < '3.12' \\\n    --hash=sha256:00\n"
+        "numpy==2.5.5 ; python_full_version >= '3.12' \\\n    --hash=sha256:11\n"
+        "Types_PyYAML==6.0 \\\n    --hash=sha256:22\ncolorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:33\n"
+    )
+    assert locked_versions(lock, {"python_full_version": "3.11.7", "sys_platform": "linux"}) == {
+        "numpy": "2.4.6",
+        "types-pyyaml": "6.0",
+    }
+    assert locked_versions(lock, {"python_full_version": "3.13.0", "sys_platform": "linux"})["numpy"] == "2.5.5"
+    with pytest.raises(Fault, match="no such file"):
+        locked_versions(tmp_path / "b.lock")
+
+
+def test_a_differing_package_is_a_note_or_with_locked_versions_a_fault() -> None:
+    locked = {"keras": "3.15.1", "numpy": "2.4.6", "scipy": "1.17"}
+    fine = package_finding(locked, {**locked, "more": "1"}, "locked", "a.lock")
+    assert fine == ok("packages", "all 3 as in a.lock")
+    installed = {"keras": "3.15.1", "numpy": "2.0.0"}
+    for versions, level in (("reported", "note"), ("locked", "fault")):
+        found = package_finding(locked, installed, versions, "a.lock")
+        assert found.level == level
+        assert "numpy 2.0.0 (locked: 2.4.6)" in found.text
+        assert "not installed: scipy 1.17" in found.text
+        assert "keras" not in found.text
+
+
+def test_either_package_of_tensorflow_serves() -> None:
+    assert package_finding({"tensorflow-cpu": "2.21.0"}, {"tensorflow": "2.21.0"}, "locked", "a").level == "ok"
+    assert package_finding({"tensorflow-cpu": "2.21.0"}, {"tensorflow": "2.20.0"}, "locked", "a").level == "fault"
+
+
+def test_the_environment_of_the_tests_is_the_locked_one() -> None:
+    locked = locked_versions(PROJECT / "envs/dev.lock")
+    assert locked["snakemake"] == "9.27.1"
+    assert ("tensorflow-cpu" in locked) != ("tensorflow" in locked)
+
+
+# ---- GPU
+
+
+def fake_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    folder.mkdir()
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_gpus_by_the_drivers_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_nvidia_smi(tmp_path / "bin", monkeypatch, "echo 'NVIDIA A100, 550.54'; echo 'NVIDIA T4, 550.54'")
+    assert gpus_in_machine(tmp_path) == ["NVIDIA A100, driver 550.54", "NVIDIA T4, driver 550.54"]
+    assert gpus_in_machine(tmp_path, ask_driver=False) == []
+
+
+def test_a_driver_that_fails_is_a_gpu_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_nvidia_smi(tmp_path / "bin", monkeypatch, "echo 'Failed to initialize NVML: version mismatch' >&2; exit 18")
+    assert gpus_in_machine(tmp_path) == ["a GPU whose driver fails: Failed to initialize NVML: version mismatch"]
+
+
+def test_a_program_that_finds_no_device_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_nvidia_smi(tmp_path / "bin", monkeypatch, "echo 'No devices were found'; exit 6")
+    assert gpus_in_machine(tmp_path) == []
+
+
+def test_gpus_by_the_drivers_files(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/nvidia0").touch()
+    (tmp_path / "dev/nvidiactl").touch()
+    assert gpus_in_machine(tmp_path, ask_driver=False) == ["GPU nvidia0"]
+    (tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0").mkdir(parents=True)
+    assert gpus_in_machine(tmp_path, ask_driver=False) == ["GPU 0000:01:00.0"]
+
+
+CPU_BUILD = TensorFlowView("2.21.0", cuda_build=False)
+CUDA_BUILD = TensorFlowView("2.21.0", cuda_build=True)
+
+
+@pytest.mark.parametrize(
+    ("there", "view", "environ", "cuda", "level", "words"),
+    [
+        ([], CPU_BUILD, {}, False, "ok", "none here"),
+        ([], None, {}, False, "ok", "none here"),
+        (["T4"], TensorFlowView("2.21.0", True, ("T4",)), {}, True, "ok", "trains on T4"),
+        (["T4"], CPU_BUILD, {}, False, "note", "CPU build is installed.*GPU=1"),
+        (["T4"], None, {}, False, "note", "CPU build is installed.*GPU=1"),
+        (["T4"], None, {}, True, "ok", "make doctor GPU=1"),
+        (["T4"], CUDA_BUILD, {}, False, "note", "envs/gpu.lock are not installed"),
+        (["T4"], CUDA_BUILD, {}, True, "note", "does not say why.*driver must be loaded"),
+        (
+            ["T4"],
+            TensorFlowView("2.21.0", True, (), "", "Cannot dlopen libcudnn"),
+            {},
+            True,
+            "note",
+            "Cannot dlopen libcudnn",
+        ),
+        (["T4"], CUDA_BUILD, {"CUDA_VISIBLE_DEVICES": ""}, True, "note", "hidden by CUDA_VISIBLE_DEVICES=''"),
+        (["T4"], TensorFlowView("2.21.0", True, ("T4",)), {"CUDA_VISIBLE_DEVICES": "0"}, True, "ok", "trains on T4"),
+        ([], TensorFlowView(failure="cannot be loaded: no"), {}, False, "fault", "cannot be loaded"),
+    ],
+)
+def test_gpu_in_one_line(
+    there: list[str], view: TensorFlowView | None, environ: dict[str, str], cuda: bool, level: str, words: str
+) -> None:
+    found = gpu_finding(there, view, environ, cuda)
+    assert found.level == level
+    assert re.search(words, found.text)
+
+
+def fake_python(folder: Path, script: str) -> str:
+    (folder / "python").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "python").chmod(0o755)
+    return str(folder / "python")
+
+
+def test_tensorflows_answer_is_read(tmp_path: Path) -> None:
+    answer = json.dumps({"version": "2.21.0", "cuda": True, "gpus": ["T4"]})
+    python = fake_python(tmp_path, f"echo noise; echo '{answer}'")
+    assert ask_tensorflow(python=python) == TensorFlowView("2.21.0", True, ("T4",))
+
+
+def test_tensorflows_own_reason_is_passed_on(tmp_path: Path) -> None:
+    answer = json.dumps({"version": "2.21.0", "cuda": True, "gpus": []})
+    line = "W0000 00:00:17 12 gpu_device.cc:2341] Cannot dlopen some GPU libraries."
+    python = fake_python(tmp_path, f"[ $TF_CPP_MIN_LOG_LEVEL = 3 ] || echo '{line}' >&2; echo '{answer}'")
+    assert ask_tensorflow(python=python).complaint == "Cannot dlopen some GPU libraries."
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'ImportError: no such thing' >&2; exit 1", "cannot be loaded: ImportError: no such thing"),
+        ("kill -ILL $$", "ended by signal 4"),
+        ("exec sleep 20", "does not answer within 1 s"),
+    ],
+)
+def test_a_tensorflow_that_fails_is_told(tmp_path: Path, script: str, words: str) -> None:
+    assert words in ask_tensorflow(seconds=1, python=fake_python(tmp_path, script)).failure
+
+
+# ---- disk and memory
+
+
+def test_parameters_are_those_of_the_study() -> None:
+    config = study()
+    counted = {
+        name: network_parameters(one, len(config.tasks[one.task].classes)) for name, one in config.experiments.items()
+    }
+    # The total that the study prints for its binary network, and those of its heads by hand.
+    assert counted["binary_inception_v3"] == 22_069_217
+    inception, mobilenet = 5 * 5 * 2048, 7 * 7 * 1024
+    assert counted["multiclass_inception_v3"] == (21_802_784 + (inception + 1) * 512 + 513 * 128 + 129 * 16 + 17 * 4)
+    assert counted["multiclass_mobilenet"] == 3_228_864 + (mobilenet + 1) * 512 + 513 * 128 + 129 * 32 + 33 * 4
+
+
+def test_room_of_the_study(tmp_path: Path) -> None:
+    config = study(only="binary_inception_v3", seeds=2)
+    room = needed_room(config, {"binary": 148}, tmp_path)
+    # Two models, and two states of weights and Adam's two moments: one is written before the older is deleted.
+    assert room.models == (2 * 4 + 2 * 12) * 22_069_217
+    assert room.pixels == 148 * 224 * 224 * 3
+    assert room.manifests == 2 * 90 * 148 * 90
+    assert room.disk == room.models + room.pixels + room.manifests
+    assert 2e9 < room.memory < 6e9
+
+
+def test_what_is_there_needs_no_room(tmp_path: Path) -> None:
+    config = study(only="binary_inception_v3")
+    folder = write_run(tmp_path, "binary_inception_v3", [1.0])
+    (folder / "model.keras").touch()
+    (tmp_path / "study/pixels/224").mkdir(parents=True)
+    assert needed_room(config, {"binary": 148}, tmp_path).disk == 0
+
+
+def test_two_sizes_are_decoded_twice_and_two_tasks_of_one_size_once(tmp_path: Path) -> None:
+    images = {"binary": 148, "multiclass": 306}
+    config = study()
+    assert needed_room(config, images, tmp_path).pixels == 306 * 224 * 224 * 3
+    small = {**STUDY["experiments"]["binary_inception_v3"], "image_size": 96}
+    config = study(experiments={**STUDY["experiments"], "binary_inception_v3": small})
+    assert needed_room(config, images, tmp_path).pixels == 306 * 224 * 224 * 3 + 148 * 96 * 96 * 3
+
+
+def test_disk_and_memory_findings() -> None:
+    room = Room(models=3e9, pixels=1e9, manifests=1e6, memory=4e9)
+    assert disk_finding(5e9, room, Path("results")).level == "ok"
+    assert disk_finding(4e9, room, Path("results")).level == "fault"
+    assert memory_finding(4e9, room).level == "ok"
+    assert memory_finding(3e9, room).level == "note"
+
+
+def test_free_memory_respects_the_limit_of_a_container(tmp_path: Path) -> None:
+    unlimited = free_memory(tmp_path)
+    assert unlimited > 0
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory(tmp_path) > 5000
+    (tmp_path / "memory.max").write_text("5000\n")
+    assert free_memory(tmp_path) == 4000
+
+
+def test_free_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    assert free_disk(tmp_path / "not" / "yet") == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
+
+
+# ---- images and weights
+
+
+def test_images_of_folders_are_counted(tmp_path: Path) -> None:
+    class_folders(tmp_path, suffix=".JPEG")
+    (tmp_path / "train/covid/notes.txt").touch()
+    images = find_images(study(images=str(tmp_path), image_list=None, only="binary_inception_v3"))
+    assert [found.level for found in images.findings] == ["ok"]
+    assert "train: covid 3, normal 3; test: covid 3, normal 3" in images.findings[0].text
+    assert images.count(CLASSES, "train") == 6
+
+
+def test_an_empty_and_a_misspelt_class_folder_are_one_fault(tmp_path: Path) -> None:
+    class_folders(tmp_path)
+    shutil.rmtree(tmp_path / "test/normal")
+    (tmp_path / "train/covid").rename(tmp_path / "train/covids")
+    shutil.rmtree(tmp_path / "test/covid")
+    (found,) = find_images(study(images=str(tmp_path), image_list=None, only="binary_inception_v3")).findings
+    assert found.level == "fault"
+    assert found.text.startswith("3 class folders")
+    assert "did you mean 'covids'?" in found.text
+
+
+@pytest.mark.parametrize(
+    ("images", "words"), [("/not/there", "/not/there: no such folder"), ("", "missing; name the folder")]
+)
+def test_a_missing_folder_of_images_is_a_fault(images: str, words: str) -> None:
+    (found,) = find_images(study(images=images)).findings
+    assert found.level == "fault"
+    assert words in found.text
+    assert "DATA=FOLDER" in found.text
+
+
+@pytest.mark.parametrize(("missing_images", "level"), [("error", "fault"), ("warn", "note")])
+def test_images_are_held_against_a_list(tmp_path: Path, missing_images: str, level: str) -> None:
+    class_folders(tmp_path)
+    image_list = tmp_path / "list.csv"
+    paths = [f"{subset}/{name}/{n}.png" for subset in ("train", "test") for name in CLASSES for n in range(2)]
+    image_list.write_text("path,bytes\n" + "".join(f"{path},1\n" for path in paths))
+    values = {"images": str(tmp_path), "image_list": str(image_list), "missing_images": missing_images}
+    complete = find_images(study(**values))
+    assert complete.findings[0].level == "ok"
+    assert complete.count(CLASSES, "train") == 8
+    (tmp_path / "train/covid/1.png").unlink()
+    lacking = find_images(study(**values))
+    assert lacking.findings[0].level == level
+    assert "1 of the 16" in lacking.findings[0].text
+    assert "train/covid/1.png" in lacking.findings[0].text
+    # Another task's images are not looked for.
+    assert find_images(study(**values, only="bac_vir_inception_v3")).findings[0].level == "ok"
+
+
+def test_the_studys_list_has_306_images() -> None:
+    (found,) = find_images(study(images=str(PROJECT))).findings
+    assert found.level == "fault"
+    assert "306 of the 306 of the study's list are missing" in found.text
+
+
+def test_a_list_without_paths_is_a_fault(tmp_path: Path) -> None:
+    image_list = tmp_path / "list.csv"
+    with pytest.raises(Fault, match="no such file"):
+        listed_images(image_list, CLASSES)
+    image_list.write_text("file,bytes\na,1\n")
+    with pytest.raises(Fault, match="no column `path`; it has file, bytes"):
+        listed_images(image_list, CLASSES)
+
+
+def test_phantoms_are_always_there() -> None:
+    config = read_config(read_yaml(PROJECT / "config.yaml", PROJECT / "examples/demo.yaml"))
+    images = find_images(config)
+    assert images.findings == [ok("images", "200 phantoms, drawn by cxrflow")]
+    assert (images.count(CLASSES, "train"), images.count(CLASSES, "test")) == (160, 40)
+
+
+def test_weights_that_are_missing_or_will_be_downloaded(tmp_path: Path) -> None:
+    (found,) = weights_findings(study(weights="imagenet"), tmp_path)
+    assert found.level == "note"
+    assert found.text.startswith("InceptionV3, MobileNet: ImageNet weights will be downloaded")
+    (tmp_path / "weights").mkdir()
+    for backbone in ("InceptionV3", "MobileNet"):
+        (tmp_path / f"weights/{backbone}.weights.h5").touch()
+    assert [one.level for one in weights_findings(study(weights="imagenet"), tmp_path)] == ["ok"]
+    assert [one.level for one in weights_findings(study(weights=str(tmp_path / "weights")), tmp_path)] == ["ok"]
+    (tmp_path / "weights/MobileNet.weights.h5").unlink()
+    fine, wrong = weights_findings(study(weights=str(tmp_path / "weights")), tmp_path)
+    assert (fine.level, wrong.level) == ("ok", "fault")
+    assert "no file for MobileNet" in wrong.text
+    assert [one.level for one in weights_findings(study(weights="random"), tmp_path)] == ["ok"]
+
+
+# ---- time
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (5340, "89 min"), (12000, "3 h 20 min"), (187200, "2 days 4 h")],
+)
+def test_durations_as_people_say_them(seconds: float, text: str) -> None:
+    assert human(seconds) == text
+
+
+def test_an_estimate_by_earlier_runs(tmp_path: Path) -> None:
+    experiment = study().experiments["binary_inception_v3"]
+    assert paces_of_runs(tmp_path) == []
+    settings = {"backbone": "InceptionV3", "image_size": 112}
+    other = write_run(tmp_path, "other", [9.0, 5.0, 5.0], settings=settings, device="T4")
+    paces = paces_of_runs(tmp_path)
+    # 100 images in 5 s at half the size: 130 * 0.8 images at full size take 4 * 5.2 s.
+    estimate = seconds_an_epoch("binary_inception_v3", experiment, 130, paces, 0.2)
+    assert estimate == (pytest.approx(20.8), "earlier runs on T4")
+    write_run(tmp_path, "binary_inception_v3", [8.0])
+    os.utime(other / "timing.csv", (4e9, 4e9))
+    estimate = seconds_an_epoch("binary_inception_v3", experiment, 130, paces_of_runs(tmp_path), 0.2)
+    assert estimate == (pytest.approx(8.32), "earlier runs on cpu")
+
+
+def test_a_rough_estimate_without_earlier_runs() -> None:
+    config = study()
+    estimate = seconds_an_epoch("binary_inception_v3", config.experiments["binary_inception_v3"], 100, [], 0.2)
+    assert estimate == (pytest.approx(80 * 0.060 + 20 * 0.024), "a rough figure for two processor cores")
+    assert seconds_an_epoch("multiclass_vgg16", config.extras["multiclass_vgg16"], 100, [], 0.2) is None
+
+
+def test_trainings_that_are_there_take_no_time(tmp_path: Path) -> None:
+    config = study(only="binary_inception_v3", override={"epochs": 2})
+    write_run(tmp_path, "binary_inception_v3", [8.0])
+    assert done_seeds(config, "binary_inception_v3", tmp_path) == []
+    shutil.rmtree(tmp_path / "study")
+    write_run(tmp_path, "binary_inception_v3", [8.0, 8.0])
+    assert done_seeds(config, "binary_inception_v3", tmp_path) == [0]
+    assert duration_finding(config, {"binary": 130}, tmp_path).text.startswith("all trainings are there")
+    more = study(only="binary_inception_v3", override={"epochs": 2}, seeds=3)
+    assert "2 x" in duration_finding(more, {"binary": 130}, tmp_path).text
+
+
+def test_time_of_what_is_not_known(tmp_path: Path) -> None:
+    unknown = duration_finding(study(only="multiclass_vgg16"), {"multiclass": 270}, tmp_path)
+    assert unknown == note("time", "no figure for multiclass_vgg16: the first run will tell")
+    assert duration_finding(study(only="binary_inception_v3"), {"binary": 0}, tmp_path).text.endswith("no images")
+
+
+# ---- the whole
+
+
+@given(
+    st.one_of(
+        st.integers().map(str),
+        st.floats(allow_nan=False).map(str),
+        st.sampled_from(
+            ["", "True", "False", "true", "null", "{epochs: 2}", "[a, b]", " 'a b' ", "'x'", "a: b: c", "{a", "1_0"]
+        ),
+        st.text(alphabet="ab c/'\"{}[]:,#1.-_~", max_size=12),
+    )
+)
+def test_values_are_read_as_snakemake_reads_them(text: str) -> None:
+    assume(text.strip("'\"").strip()[:1] != "#")  # an empty value to YAML, at which Snakemake fails
+    assert set_values([f"key={text}"]) == parse_config([f"key={text}"])
+
+
+def test_values_without_a_key_are_all_told() -> None:
+    with pytest.raises(Fault) as told:
+        set_values(["images", "a=b", "weights"])
+    assert len(told.value.messages) == 2
+
+
+def test_a_config_without_images_is_examined_all_the_same() -> None:
+    config, faults = config_and_faults(STUDY)
+    assert config is not None
+    assert faults == []
+    config, faults = config_and_faults({**STUDY, "seeds": 0, "nmae": "x"})
+    assert config is None
+    assert len(faults) == 2
+
+
+def test_the_short_list_joins_what_is_fine() -> None:
+    findings = [
+        ok("Python", "3.11"),
+        ok("disk", "room"),
+        fault("images", "missing"),
+        note("GPU", "hidden"),
+        ok("time", "1 h"),
+    ]
+    assert short_list(findings) == [
+        "ok     time 1 h",
+        "ok     Python, disk",
+        "fault  images: missing",
+        "note   GPU: hidden",
+    ]
+
+
+def test_small_words() -> None:
+    assert some_of(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert some_of(["a", "b"], 2) == "a, b"
+    assert (size(2.34e9), size(1.2e6)) == ("2.3 GB", "1 MB")
+    assert Finding("ok", "a", "b") == ok("a", "b")
+
+
+def doctor(*arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cxrflow.doctor", "--config", str(PROJECT / "config.yaml"), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(PROJECT / "workflow")}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_short_list_is_short_and_quick_and_tells_all_faults_at_once(tmp_path: Path) -> None:
+    lock = str(PROJECT / "envs/cpu.lock")
+    begin = time.perf_counter()
+    told = doctor(
+        "--short", "--lock", lock, "--results", str(tmp_path), "--set", "images=/not/there", "weights=/nor/here"
+    )
+    assert time.perf_counter() - begin < 10  # under a second where nothing else runs
+    lines = told.stdout.splitlines()
+    assert told.returncode == 1
+    assert len(lines) <= 6
+    assert [line.split(":")[0] for line in lines if line.startswith("fault")] == ["fault  images", "fault  weights"]
+    assert told.stderr == "error: the doctor found 2 faults, see above\n"
+
+
+def test_a_fit_machine_ends_well_and_nothing_is_written(tmp_path: Path) -> None:
+    told = doctor(
+        str(PROJECT / "examples/demo.yaml"), "--short", "--lock", str(PROJECT / "envs/cpu.lock"), cwd=tmp_path
+    )
+    assert told.returncode == 0, told.stdout
+    assert told.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_short_list_loads_no_heavy_package() -> None:
+    code = "import cxrflow.doctor, sys; print([m for m in ('tensorflow', 'keras', 'pandas', 'sklearn') if m in sys.modules])"
+    env = {**os.environ, "PYTHONPATH": str(PROJECT / "workflow")}
+    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
+
+
+def test_faults_of_the_config_are_told_with_the_rest() -> None:
+    told = doctor("--short", "--set", "images=/not/there", "seeds=none", "treads=3")
+    assert told.returncode == 1
+    assert "fault  config: treads: unknown key; did you mean 'threads'?" in told.stdout
+    assert "ok     Python" in told.stdout

@@ -1,0 +1,119 @@
+"""The index: what is there, what is wrong, all at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from cxrflow.index_images import index_images
+from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import sha256_of_file
+
+CLASSES = ["covid", "normal"]
+
+
+def test_every_image_with_its_facts(image_folder: Path) -> None:
+    index, faults = index_images(image_folder, CLASSES, workers=2)
+    assert faults == []
+    assert len(index) == 17
+    assert index["image"].is_monotonic_increasing
+    first = index.iloc[0]
+    file = image_folder / "test/covid/covid_t0.png"
+    assert first["image"] == "test/covid/covid_t0.png"
+    assert first["sha256"] == sha256_of_file(file)
+    assert (first["bytes"], first["width"], first["height"]) == (file.stat().st_size, 40, 30)
+    assert (first["mode"], first["format"], first["status"]) == ("RGB", "PNG", "ok")
+    assert index.groupby("folder").size().to_dict() == {
+        "test/covid": 2,
+        "test/normal": 2,
+        "train/covid": 7,
+        "train/normal": 6,
+    }
+
+
+def test_other_classes_are_left_alone(image_folder: Path, draw: Callable[..., None]) -> None:
+    draw(image_folder / "train/other/a.png", 1)
+    assert len(index_images(image_folder, CLASSES)[0]) == 17
+
+
+def test_all_faults_of_images_at_once(image_folder: Path) -> None:
+    whole = (image_folder / "train/covid/covid_1.png").read_bytes()
+    (image_folder / "train/covid/covid_1.png").write_bytes(whole[: len(whole) // 2])
+    (image_folder / "train/normal/normal_2.png").write_bytes(b"")
+    (image_folder / "test/normal/normal_t1.png").write_bytes(b"<html>not found</html>")
+    index, faults = index_images(image_folder, CLASSES)
+    told = [fault.split(": ")[0].rpartition("/")[2] for fault in faults]
+    assert told == ["normal_t1.png", "covid_1.png", "normal_2.png"]
+    assert all(": unreadable: " in fault for fault in faults)
+    assert (index["status"] == "unreadable").sum() == 3
+
+
+def test_missing_class_folders_are_told_with_what_is_there(image_folder: Path) -> None:
+    with pytest.raises(Fault) as caught:
+        index_images(image_folder, ["covid", "nromal"])
+    assert len(caught.value.messages) == 2
+    assert "did you mean 'normal'? (found in train/: covid, normal)" in caught.value.messages[0]
+
+
+def test_an_empty_class_folder(image_folder: Path) -> None:
+    (image_folder / "train/empty").mkdir()
+    (image_folder / "test/empty").mkdir()
+    with pytest.raises(Fault, match=r"train/empty: holds no image \(\.png, \.jpg, \.jpeg\)"):
+        index_images(image_folder, ["covid", "empty"])
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="no such folder; `images` names"):
+        index_images(tmp_path / "nowhere", CLASSES)
+
+
+def test_a_list_says_which_files_make_up_the_data_set(image_folder: Path) -> None:
+    digest = sha256_of_file(image_folder / "train/covid/covid_0.png")
+    listed = pd.DataFrame(
+        {
+            "path": [
+                "train/covid/covid_0.png",
+                "train/covid/gone.png",
+                "test/normal/normal_t0.png",
+                "test/other/x.png",
+            ],
+            "sha256": [digest, "", "0" * 64, ""],
+            "patient": ["p1", None, "p2", None],
+        }
+    )
+    index, faults = index_images(image_folder, CLASSES, listed)
+    assert dict(zip(index["image"], index["status"], strict=True)) == {
+        "test/normal/normal_t0.png": "changed",
+        "train/covid/covid_0.png": "ok",
+        "train/covid/gone.png": "missing",
+    }
+    assert index["patient"].fillna("-").tolist() == ["p2", "p1", "-"]
+    assert len(faults) == 2
+    assert "SHA-256 differs" in faults[0] and faults[1].endswith("gone.png: missing")
+
+
+@pytest.mark.parametrize(
+    "path", ["train/covid/../../../etc/passwd", "elsewhere/covid/a.png", "train/a.png", "/a/b/c.png"]
+)
+def test_a_list_cannot_lead_out_of_the_folder(image_folder: Path, path: str) -> None:
+    with pytest.raises(Fault, match="must be train/<class>/<file>"):
+        index_images(image_folder, CLASSES, pd.DataFrame({"path": [path]}))
+
+
+def test_a_list_without_paths_or_with_a_name_twice(image_folder: Path) -> None:
+    with pytest.raises(Fault, match="no column `path`; it has name"):
+        index_images(image_folder, CLASSES, pd.DataFrame({"name": ["a"]}))
+    twice = pd.DataFrame({"path": ["train/covid/covid_0.png"] * 2})
+    with pytest.raises(Fault, match=r"covid_0\.png: named twice"):
+        index_images(image_folder, CLASSES, twice)
+
+
+def test_the_study(study_data: Path, project: Path) -> None:
+    listed = pd.read_csv(project / "workflow/resources/study_files.csv", dtype="string")
+    classes = ["covid", "normal", "pneumonia_bac", "pneumonia_vir"]
+    index, faults = index_images(study_data, classes, listed, workers=2)
+    assert len(index) == 306
+    assert [fault.rpartition("/")[2] for fault in faults] == ["covid-19-pneumonia-14-PA.png: missing"]
+    used = index[index["status"] == "ok"]
+    assert used["bytes"].sum() == listed["bytes"].dropna().astype(int).sum()
+    assert (used["width"].max(), used["height"].max()) == (3342, 4095)

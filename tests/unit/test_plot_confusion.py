@@ -1,0 +1,58 @@
+"""Tests of the plot of the confusion matrix."""
+
+import sys
+
+import pytest
+from cxrflow import plot_confusion
+from cxrflow.plot_confusion import confusion_figure
+from cxrflow.plotting.style import styled
+from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import write_json
+
+METRICS = {"classes": ["covid", "normal", "pneumonia_bac"], "confusion_matrix": [[9, 0, 0], [2, 6, 1], [0, 0, 0]]}
+
+
+def drawn(metrics=METRICS):
+    with styled():
+        return confusion_figure(metrics)
+
+
+def test_each_cell_shows_its_count_and_its_share_of_the_true_class():
+    axes = drawn().axes[0]
+    cells = {}
+    for text in axes.texts:
+        cells.setdefault((int(text.xy[1]), int(text.xy[0])), []).append(text.get_text())
+    assert cells[0, 0] == ["9", "100 %"]
+    assert cells[1, 0] == ["2", "22 %"]
+    assert cells[1, 1] == ["6", "67 %"]
+    assert cells[1, 2] == ["1", "11 %"]
+    assert cells[2, 2] == ["0", "0 %"]  # a class without test images
+    assert len(cells) == 9
+
+
+def test_rows_are_the_truth_and_run_downwards():
+    axes = drawn().axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "truth")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["covid", "normal", "pneumonia\nbac"]
+    top, bottom = axes.get_ylim()[1], axes.get_ylim()[0]
+    assert top == 0 and bottom == 3
+
+
+def test_numbers_stay_readable_on_dark_cells():
+    colours = {text.get_text(): text.get_color() for text in drawn().axes[0].texts}
+    assert colours["9"] != colours["0"]
+
+
+def test_a_matrix_that_does_not_fit_its_classes():
+    with pytest.raises(Fault, match=r"its shape is \(3, 3\); there are 2 classes"):
+        drawn({**METRICS, "classes": ["a", "b"]})
+
+
+def test_the_same_bytes_each_time(tmp_path, monkeypatch):
+    write_json(tmp_path / "metrics.json", METRICS)
+    for name in ("a.svg", "b.svg"):
+        arguments = ["--metrics", tmp_path / "metrics.json", "--title", "t", "--figure", tmp_path / name]
+        monkeypatch.setattr(sys, "argv", ["plot_confusion.py", *map(str, arguments)])
+        plot_confusion.main()
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert "67 %" in (tmp_path / "a.svg").read_text()
