@@ -12,7 +12,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 configfile: f"{workflow.basedir}/config.yaml"
 
 
-container: f"{workflow.basedir}/envs/cxrflow.sif"
+container: "envs/cxrflow.sif"
 
 
 report: "workflow/report/workflow.rst"
@@ -41,3 +41,7 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+
+
+onstart:
+    examine_before_start()

@@ -1,6 +1,8 @@
 """A results folder as a run leaves it, with made numbers: for tests of what reads results."""
 
+import dataclasses
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,24 @@ def made_inputs(
         locked={name: version for name, version in VERSIONS.items() if name not in ("python", "backend")},
         scorecard=scorecard,
     )
+
+
+def changed(inputs: Inputs, path: str, value: Any) -> Inputs:
+    """The inputs with one value set, path steps through attributes, keys and places of the run of each experiment."""
+    field, *steps = path.split("/")
+    tree: Any = deepcopy(getattr(inputs, field))
+    if field == "runs":
+        for runs in tree.values():
+            place: Any = runs[0]
+            for step in steps[:-1]:
+                place = place[step] if isinstance(place, dict) else getattr(place, step)
+            place[steps[-1]] = value
+    else:
+        place = tree
+        for step in steps[:-1]:
+            place = place[step]
+        place[steps[-1]] = value
+    return dataclasses.replace(inputs, **{field: tree})
 
 
 def made_split(classes: list[str]) -> pd.DataFrame:

@@ -39,17 +39,20 @@ def main() -> None:
     parser.add_argument("--page", type=Path, required=True, help="folder of the page's template and style sheet")
     parser.add_argument("--report", type=Path, required=True, help="page to write (HTML)")
     args = parser.parse_args()
+    experiments = selected_experiments(args.settings, args.selected)
+    runs = read_runs(args.runs, args.selected)
+    python = next(iter(runs.values()))[0].training["versions"]["python"]
     inputs = Inputs(
         settings=args.settings,
-        experiments=selected_experiments(args.settings, args.selected),
-        runs=read_runs(args.runs, args.selected),
+        experiments=experiments,
+        runs=runs,
         networks=read_json(args.networks),
         audit=read_json(args.audit),
         assumptions=read_assumptions(args.assumptions),
         splits={path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.splits},
         plots=args.plots,
         study=read_study_config(args.study_config) if args.study_config else None,
-        locked=read_locked_versions(args.locked_versions) if args.locked_versions else None,
+        locked=read_locked_versions(args.locked_versions, python) if args.locked_versions else None,
         scorecard=read_text_table(args.scorecard) if args.scorecard else None,
     )
     write_text(args.report, render_page(inputs, args.page))

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from cxrflow.config.models import Config
-from cxrflow.config.read import _laid_over, read_config, read_yaml
+from cxrflow.config.read import laid_over, read_config, read_yaml
 from cxrflow.machine.duration import duration_finding
 from cxrflow.machine.findings import Finding, fault, note
 from cxrflow.machine.gpu import ask_tensorflow, gpu_finding, gpus_in_machine
@@ -135,7 +135,7 @@ def main() -> None:
         "--short", action="store_true", help="a few lines in less than a second; does not ask TensorFlow"
     )
     args = parser.parse_args()
-    config, findings = config_and_faults(_laid_over(read_yaml(*args.config), set_values(args.set)))
+    config, findings = config_and_faults(laid_over(read_yaml(*args.config), set_values(args.set)))
     findings += examine_packages(args.lock, config.versions if config else "reported")
     findings.append(examine_gpu(args.short))
     if config:

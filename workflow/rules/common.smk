@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings
+from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
 from cxrflow.images.fingerprint import folder_fingerprint
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
@@ -107,3 +108,15 @@ for experiment in SELECTED:
         weights_faults += fault.messages
 if weights_faults:
     raise WorkflowError(*dict.fromkeys(weights_faults))
+
+
+def examine_before_start():
+    """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
+    findings = [
+        *examine_packages(PROJECT / "envs" / f"{CONFIG.environment}.lock", CONFIG.versions),
+        examine_gpu(short=True),
+        *examine_config(CONFIG, Path("results")),
+    ]
+    print(*short_list(findings), sep="\n", file=sys.stderr)
+    if any(finding.level == "fault" for finding in findings):
+        raise WorkflowError("The doctor found faults, see above; `make doctor` tells more.")

@@ -42,15 +42,15 @@ def read_yaml(*paths: str | Path) -> dict[str, Any]:
             read = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             raise Fault(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-        result = _laid_over(result, read or {})
+        result = laid_over(result, read or {})
     return result
 
 
-def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _laid_over(result[key], value) if both else value
+        result[key] = laid_over(result[key], value) if both else value
     return result
 
 

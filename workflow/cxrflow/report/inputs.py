@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cxrflow.config.read import read_config, read_yaml
+from cxrflow.machine.packages import locked_versions
 from cxrflow.stage.faults import Fault, raise_all
 from cxrflow.stage.files import read_json
 
@@ -130,12 +131,10 @@ def read_study_config(path: Path) -> dict[str, Any]:
     return read_config({**read_yaml(path), "images": "."}).model_dump(mode="json")
 
 
-def read_locked_versions(path: Path) -> dict[str, str]:
-    """Package to version of a lock file: its lines `name==version`, markers and hashes left aside."""
-    found = re.findall(
-        r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", path.read_text("utf-8"), re.MULTILINE
-    )
-    return {package_name(name): version for name, version in found}
+def read_locked_versions(path: Path, python: str) -> dict[str, str]:
+    """Package to version of a lock file, as it holds for a Python such as "3.11.7" on this machine."""
+    environment = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
+    return {package_name(name): version for name, version in locked_versions(path, environment).items()}
 
 
 def package_name(name: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cxrflow.stage.faults import Fault
 from cxrflow.training.batches import Batch, batches
+from cxrflow.training.optimizers import make_optimizer
 
 METRICS = ("loss", "accuracy")
 
@@ -27,7 +28,7 @@ class Trained:
 
 def compile_network(model: keras.Model, settings: Mapping[str, Any]) -> None:
     """Give a network its optimizer, loss and accuracy."""
-    optimizer = {"adam": keras.optimizers.Adam}[settings["optimizer"]](settings["learning_rate"])
+    optimizer = make_optimizer(settings["optimizer"], settings["learning_rate"])
     # XLA is several times slower on a CPU, and its compilation is not worth it for networks of this size.
     model.compile(optimizer=optimizer, loss=settings["loss"], metrics=["accuracy"], jit_compile=False)
 

@@ -1,0 +1,31 @@
+"""Tests of the captions that `snakemake --report` shows."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from docutils.core import publish_parts
+from jinja2 import Environment, StrictUndefined
+from made_results import ROOT
+
+CAPTIONS = sorted((ROOT / "workflow/report").glob("*.rst"))
+
+
+@pytest.mark.parametrize("caption", CAPTIONS, ids=lambda path: path.stem)
+def test_a_caption_is_valid_and_says_what_it_is_not_for(caption):
+    snakemake = SimpleNamespace(
+        config={"name": "the_run"}, wildcards=SimpleNamespace(experiment="binary_inception_v3", seed="7")
+    )
+    text = Environment(undefined=StrictUndefined).from_string(caption.read_text("utf-8")).render(snakemake=snakemake)
+    # Anything that docutils finds wrong is an error here.
+    html = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
+    assert "Research only, not for clinical use." in html
+    assert "reproduc" not in text
+    if "wildcards" in caption.read_text("utf-8"):
+        assert "<strong>binary_inception_v3</strong>, seed 7" in html
+
+
+def test_every_caption_that_the_rules_name_is_there():
+    rules = "".join(path.read_text("utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
+    named = set(re.findall(r'caption="\.\./report/([\w.]+)"', rules))
+    assert named and {path.name for path in CAPTIONS} == {*named, "workflow.rst"}

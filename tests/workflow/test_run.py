@@ -1,0 +1,154 @@
+"""A real run of a tiny config, from phantoms to the report."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import TINY, planned_jobs
+
+EXPERIMENT = "runs/multiclass_mobilenet/seed_0"
+
+
+@pytest.fixture(scope="module")
+def folder(snakemake: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny config has run."""
+    folder = tmp_path_factory.mktemp("tiny run")  # with a blank, as users have them
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    run = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
+    assert run.returncode == 0, run.stdout + run.stderr
+    (folder / "screen.txt").write_text(run.stdout + run.stderr)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> Path:
+    """The results of that run."""
+    return folder / "results/tiny"
+
+
+def test_every_file_of_the_flow_is_there(results: Path) -> None:
+    wanted = [
+        "images.parquet",
+        "data_audit.json",
+        "split/multiclass.csv",
+        "pixels/32/train/covid.npy",
+        "augmentation/multiclass/seed_0/epochs_2.parquet",
+        "networks.json",
+        *(
+            f"{EXPERIMENT}/{name}"
+            for name in (
+                "model.keras",
+                "history.csv",
+                "timing.csv",
+                "training.json",
+                "predictions.csv",
+                "metrics.json",
+                "features.npz",
+                "embedding.csv",
+                "separation.json",
+            )
+        ),
+        *(f"plots/multiclass_mobilenet/seed_0/{name}.svg" for name in ("curves", "confusion", "embedding")),
+        "report/index.html",
+        "logs/train_model/multiclass_mobilenet/seed_0.log",
+        "benchmarks/train_model/multiclass_mobilenet/seed_0.tsv",
+    ]
+    assert [name for name in wanted if not (results / name).is_file()] == []
+
+
+def test_nothing_is_left_to_do(snakemake: Any, folder: Path) -> None:
+    again = snakemake(folder, "-n", "--configfile", str(folder / "tiny.yaml"))
+    assert planned_jobs(again) == {}
+
+
+def test_progress_is_on_screen_and_in_the_log(folder: Path, results: Path) -> None:
+    log = (results / "logs/train_model/multiclass_mobilenet/seed_0.log").read_text()
+    for text in ((folder / "screen.txt").read_text(), log):
+        assert "epoch 1/2  loss " in text and "epoch 2/2  loss " in text and "images/s" in text and " left" in text
+
+
+def test_the_split_of_the_phantoms(results: Path) -> None:
+    split = pd.read_csv(results / "split/multiclass.csv")
+    assert split.groupby(["subset", "class"]).size().unstack().to_dict("index") == {
+        subset: dict.fromkeys(("covid", "normal", "pneumonia_bac", "pneumonia_vir"), count)
+        for subset, count in (("training", 5), ("validation", 1), ("test", 2))
+    }
+
+
+def test_numbers_agree_with_each_other(results: Path) -> None:
+    run = results / EXPERIMENT
+    training = json.loads((run / "training.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    predictions = pd.read_csv(run / "predictions.csv")
+    history = pd.read_csv(run / "history.csv")
+    assert history["epoch"].tolist() == [1, 2] and training["epochs"] == 2
+    assert training["images"] == {
+        "training": 20,
+        "validation": 4,
+        "training_seen_per_epoch": 20,
+        "validation_seen_per_epoch": 4,
+    }
+    assert training["weights"] == {"source": "random", "file": None, "sha256": None}
+    assert metrics["images"] == len(predictions) == 8
+    assert metrics["correct"] == (predictions["class"] == predictions["predicted"]).sum()
+    probabilities = predictions.filter(like="p_")
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    embedding = pd.read_csv(run / "embedding.csv")
+    assert embedding["subset"].value_counts().to_dict() == {"training": 20, "validation": 4, "test": 8}
+
+
+def test_the_model_stands_alone(results: Path) -> None:
+    """Pixels in, probabilities out, with Keras alone; the same as in predictions.csv."""
+    model = keras.saving.load_model(results / EXPERIMENT / "model.keras", safe_mode=True)
+    predictions = pd.read_csv(results / EXPERIMENT / "predictions.csv").set_index("image")
+    names = pd.read_csv(results / "pixels/32/test/covid.csv")["image"]
+    pixels = np.load(results / "pixels/32/test/covid.npy").astype(np.float32)
+    wanted = predictions.loc[names].filter(like="p_")
+    np.testing.assert_allclose(model.predict_on_batch(pixels), wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_the_report_opens_without_anything_else(results: Path) -> None:
+    page = (results / "report/index.html").read_text()
+    assert page.lower().startswith("<!doctype html>")
+    assert "not for clinical use" in page
+    assert "multiclass_mobilenet" in page
+
+
+def digest(*files: Path) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def test_trained_again_it_gives_the_same_bytes(snakemake: Any, folder: Path, results: Path) -> None:
+    run = results / EXPERIMENT
+    files = [run / name for name in ("history.csv", "predictions.csv", "metrics.json", "embedding.csv")]
+    before = digest(*files)
+    weights = keras.saving.load_model(run / "model.keras").get_weights()
+    shutil.rmtree(run)
+    again = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
+    assert again.returncode == 0, again.stderr
+    assert digest(*files) == before
+    for old, new in zip(weights, keras.saving.load_model(run / "model.keras").get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_perplexity_alone_is_changed(snakemake: Any, folder: Path) -> None:
+    plan = snakemake(folder, "-n", "--configfile", str(folder / "tiny.yaml"), "--config", "tsne={perplexity: 6}")
+    assert set(planned_jobs(plan)) == {"embed_features", "plot_embedding", "assemble_report", "all"}
+
+
+def test_a_perplexity_that_is_too_high_is_told(snakemake: Any, folder: Path, results: Path) -> None:
+    page = (results / "report/index.html").read_bytes()
+    run = snakemake(
+        folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"), "--config", "tsne={perplexity: 500}"
+    )
+    assert run.returncode != 0
+    assert "error: tsne.perplexity: 500" in run.stdout + run.stderr
+    assert "is not below the number of images, 32" in run.stdout + run.stderr
+    assert (results / "report/index.html").read_bytes() == page
