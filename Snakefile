@@ -22,11 +22,12 @@ include: "workflow/rules/common.smk"
 
 
 rule all:
-    """The report of all selected experiments, with the scorecard where there are claims."""
+    """The report of all selected experiments, their models, and the scorecard where there are claims."""
     default_target: True
     input:
         RESULTS / "report" / "index.html",
         SCORECARD,
+        runs("runs/{experiment}/seed_{seed}/model.keras"),
 
 
 rule train_all:

@@ -64,7 +64,7 @@ def test_dry_runs(
 def test_the_study_is_planned_for_a_folder_of_images(snakemake: Any, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     plan = snakemake(tmp_path, "-n", "--quiet", "rules", "--config", "images=images")
-    wanted = jobs(3, 2, 8, 2, make_phantoms=0, score_claims=1, fetch_weights=2)
+    wanted = jobs(3, 2, 8, 3, make_phantoms=0, score_claims=1, fetch_weights=2)
     assert planned_jobs(plan) == wanted
 
 

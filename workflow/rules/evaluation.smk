@@ -74,7 +74,7 @@ rule extract_features:
 
 
 rule embed_features:
-    """t-SNE of features, and how well the classes separate."""
+    """Lay features out by t-SNE, and measure how well the classes separate."""
     message:
         "t-SNE of the features of {wildcards.experiment}, seed {wildcards.seed}, and how well the classes separate."
     input:
@@ -172,7 +172,7 @@ rule plot_confusion:
 
 
 rule plot_embedding:
-    """t-SNE of a run's features."""
+    """Plot the t-SNE of a run's features."""
     message:
         "t-SNE of {wildcards.experiment}, seed {wildcards.seed}."
     input:

@@ -3,6 +3,7 @@
 # Requires: everything before
 # Makes:    scorecard.csv (where the config names claims), report/index.html
 
+PAGE = PROJECT / "workflow" / "report" / "page"
 OF_RUNS = (
     "history.csv",
     "timing.csv",
@@ -78,8 +79,7 @@ rule assemble_report:
         assumptions=RESOURCES / "assumptions.csv",
         study_config=PROJECT / "config.yaml",
         lock=PROJECT / "envs" / f"{CONFIG.environment}.lock",
-        template=PROJECT / "workflow" / "report" / "page" / "index.html.j2",
-        style=PROJECT / "workflow" / "report" / "page" / "style.css",
+        page=sorted(path for path in PAGE.rglob("*") if path.is_file()),
     output:
         page=report(
             RESULTS / "report" / "index.html",
@@ -91,7 +91,7 @@ rule assemble_report:
         selected=canonical_json(SELECTED),
         runs=RESULTS / "runs",
         plots=RESULTS / "plots",
-        page=PROJECT / "workflow" / "report" / "page",
+        page=PAGE,
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
         code=code_hash("cxrflow.assemble_report"),
     log:

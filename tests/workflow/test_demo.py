@@ -1,0 +1,56 @@
+"""The demo, as `make demo` runs it: from nothing to the report, and networks that have learnt."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import planned_jobs
+
+EXPERIMENTS = ("binary_inception_v3", "multiclass_inception_v3", "multiclass_mobilenet")
+
+
+@pytest.fixture(scope="module")
+def demo(snakemake: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo has run."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "examples").symlink_to(project / "examples")
+    run = snakemake(folder, "--cores", "2", "--configfile", str(project / "examples/demo.yaml"))
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_demo_networks_tell_the_phantoms_apart(demo: Path, experiment: str) -> None:
+    metrics = json.loads((demo / f"results/demo/runs/{experiment}/seed_0/metrics.json").read_text())
+    assert metrics["accuracy"] >= 0.9, metrics["confusion_matrix"]
+    history = pd.read_csv(demo / f"results/demo/runs/{experiment}/seed_0/history.csv")
+    assert history["accuracy"].iloc[-1] > history["accuracy"].iloc[0] + 0.2, "it has learnt while training"
+
+
+@pytest.mark.slow
+def test_demo_ends_in_a_report_and_a_scorecard(demo: Path, project: Path) -> None:
+    page = (demo / "results/demo/report/index.html").read_text()
+    for text in (*EXPERIMENTS, "phantom", "not for clinical use"):
+        assert text in page
+    scorecard = pd.read_csv(demo / "results/demo/scorecard.csv")
+    claims = pd.read_csv(project / "examples/demo_claims.csv")
+    assert scorecard["id"].tolist() == claims["id"].tolist()
+    assert not scorecard["verdict"].isin(["not run"]).any()
+
+
+@pytest.mark.slow
+def test_demo_leaves_nothing_to_do(snakemake: Any, demo: Path, project: Path) -> None:
+    again = snakemake(demo, "-n", "--configfile", str(project / "examples/demo.yaml"))
+    assert planned_jobs(again) == {}
+
+
+@pytest.mark.slow
+def test_demo_as_a_snakemake_report(snakemake: Any, demo: Path, project: Path) -> None:
+    """`snakemake --report` works too, with our captions."""
+    run = snakemake(demo, "--configfile", str(project / "examples/demo.yaml"), "--report", "report.html")
+    assert run.returncode == 0, run.stdout + run.stderr
+    text = (demo / "report.html").read_text()
+    assert "not for clinical use" in text
