@@ -347,8 +347,10 @@ def test_a_list_without_paths_is_a_fault(tmp_path: Path) -> None:
 def test_phantoms_are_always_there() -> None:
     config = read_config(read_yaml(PROJECT / "config.yaml", PROJECT / "examples/demo.yaml"))
     images = find_images(config)
-    assert images.findings == [ok("images", "200 phantoms, drawn by cxrflow")]
-    assert (images.count(CLASSES, "train"), images.count(CLASSES, "test")) == (160, 40)
+    assert config.phantoms is not None
+    train, test = 4 * config.phantoms.train_per_class, 4 * config.phantoms.test_per_class
+    assert images.findings == [ok("images", f"{train + test} phantoms, drawn by cxrflow")]
+    assert (images.count(CLASSES, "train"), images.count(CLASSES, "test")) == (train, test)
 
 
 def test_weights_that_are_missing_or_will_be_downloaded(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_batchnorm_momentum(project: Path) -> None:
 def test_faults_of_networks(project: Path, tmp_path: Path) -> None:
     with pytest.raises(Fault, match="frozen_layers: 87 is more than the 86 layers of MobileNet"):
         build_network(small(project, frozen_layers=87), seed=0)
-    with pytest.raises(Fault, match="InceptionV3 at image_size 32: .*75"):
+    with pytest.raises(Fault, match=r"InceptionV3 at image_size 32: .*75"):
         build_network(small(project, backbone="InceptionV3"), seed=0)
     (tmp_path / "MobileNet.weights.h5").write_bytes(b"not HDF5")
     with pytest.raises(Fault, match="not weights of MobileNet without top"):

@@ -110,7 +110,7 @@ def test_history_is_that_of_keras_fit(split: pd.DataFrame, pixels: dict[str, np.
 
 def test_it_learns(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
     _, trained = train(split, pixels, epochs=25)
-    assert trained.history["accuracy"].tail(5).mean() > 0.9
+    assert trained.history["accuracy"].tail(5).mean() > 0.8
     assert trained.history["loss"].iloc[-1] < trained.history["loss"].iloc[0] / 2
 
 

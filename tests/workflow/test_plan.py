@@ -8,13 +8,23 @@ from typing import Any
 import pytest
 from conftest import planned_jobs
 
-RUN = ("train_model", "evaluate_model", "extract_features", "embed_features", "plot_curves", "plot_confusion", "plot_embedding")
+RUN = (
+    "train_model",
+    "evaluate_model",
+    "extract_features",
+    "embed_features",
+    "plot_curves",
+    "plot_confusion",
+    "plot_embedding",
+)
 ONCE = {"make_phantoms": 1, "index_images": 1, "audit_data": 1, "describe_networks": 1, "assemble_report": 1, "all": 1}
 
 
 def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> Counter[str]:
     wanted = {**ONCE, **dict.fromkeys(RUN, runs), "split_images": tasks, "cache_pixels": pixels}
-    return Counter({name: count for name, count in {**wanted, "plan_augmentation": manifests, **others}.items() if count})
+    return Counter(
+        {name: count for name, count in {**wanted, "plan_augmentation": manifests, **others}.items() if count}
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,7 +43,12 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
             {
                 "only": None,
                 "experiments": {
-                    "mine": {"like": "multiclass_mobilenet", "backbone": "EfficientNetB0", "image_size": 64, "epochs": 3}
+                    "mine": {
+                        "like": "multiclass_mobilenet",
+                        "backbone": "EfficientNetB0",
+                        "image_size": 64,
+                        "epochs": 3,
+                    }
                 },
             },
             jobs(4, 2, 8, 2),

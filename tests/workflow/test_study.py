@@ -11,9 +11,7 @@ EXPERIMENTS = {"binary_inception_v3": 18, "multiclass_inception_v3": 36, "multic
 
 
 @pytest.fixture(scope="module")
-def results(
-    snakemake: Any, study_data: Path, study_weights: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def results(snakemake: Any, study_data: Path, study_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of the study at 96 px and 2 epochs."""
     folder = tmp_path_factory.mktemp("study")
     values = [
@@ -46,7 +44,10 @@ def test_study_weights_are_those_that_were_named(results: Path, study_weights: P
         experiment: json.loads((results / f"runs/{experiment}/seed_0/training.json").read_text())["weights"]["file"]
         for experiment in EXPERIMENTS
     }
-    files = {"inception": "inception_v3_imagenet_notop.weights.h5", "mobilenet": "mobilenet_1_0_224_imagenet_notop.weights.h5"}
+    files = {
+        "inception": "inception_v3_imagenet_notop.weights.h5",
+        "mobilenet": "mobilenet_1_0_224_imagenet_notop.weights.h5",
+    }
     assert seen == {
         "binary_inception_v3": files["inception"],
         "multiclass_inception_v3": files["inception"],

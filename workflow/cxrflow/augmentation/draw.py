@@ -1,11 +1,11 @@
 """What is drawn for each image of each epoch.
 
-Every row is a pure function of (subset, seed, epoch, image): ten numbers of a counter-based generator (Philox: Salmon et al.,
-"Parallel random numbers: as easy as 1, 2, 3", 2011) keyed by a BLAKE2 hash of the four. So one epoch can be made alone, a longer
-manifest begins with the shorter one, and an image more or less leaves the numbers of all others alone.
+Every row is a pure function of (subset, seed, epoch, image): ten numbers of a counter-based generator (Philox: Salmon et
+al., "Parallel random numbers: as easy as 1, 2, 3", 2011) keyed by a BLAKE2 hash of the four. So one epoch can be made alone,
+a longer manifest begins with the shorter one, and an image more or less leaves the numbers of all others alone.
 
-Ranges follow `keras.src.legacy.preprocessing.image.ImageDataGenerator.get_random_transform`; shifts are written as a share of the
-image's size, so that a manifest holds for every size.
+Ranges follow `keras.src.legacy.preprocessing.image.ImageDataGenerator.get_random_transform`; shifts are written as a share
+of the image's size, so that a manifest holds for every size.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 """Build an experiment's network: pixels, preprocessing, backbone, head, last hidden layer, output."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def _prepared_backbone(settings: Mapping[str, Any], weights: Path | None, for_tr
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = settings["batchnorm_momentum"]
     return backbone
+
+
+def _load_weights(backbone: Any, weights: Path, name: str) -> None:
+    with warnings.catch_warnings():
+        # Keras only warns where a file holds no weights for a layer, and leaves that layer random.
+        warnings.filterwarnings("error", message=".*(freshly-initialized|no matching group|not loaded).*")
+        try:
+            backbone.load_weights(weights)
+        except (ValueError, OSError, KeyError, UserWarning) as error:
+            reason = " ".join(str(error).split())
+            raise Fault(f"weights: {weights}: not weights of {name} without top: {reason}") from None
 
 
 def _head(head: Mapping[str, Any], initialisation: str) -> keras.Sequential:
