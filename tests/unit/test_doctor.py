@@ -389,10 +389,21 @@ def test_an_estimate_by_earlier_runs(tmp_path: Path) -> None:
     # 100 images in 5 s at half the size: 130 * 0.8 images at full size take 4 * 5.2 s.
     estimate = seconds_an_epoch("binary_inception_v3", experiment, 130, paces, 0.2)
     assert estimate == (pytest.approx(20.8), "earlier runs on T4")
-    write_run(tmp_path, "binary_inception_v3", [8.0])
+    write_run(tmp_path, "binary_inception_v3", [30.0, 8.0])
     os.utime(other / "timing.csv", (4e9, 4e9))
     estimate = seconds_an_epoch("binary_inception_v3", experiment, 130, paces_of_runs(tmp_path), 0.2)
     assert estimate == (pytest.approx(8.32), "earlier runs on cpu")
+
+
+def test_runs_that_say_nothing_of_the_pace(tmp_path: Path) -> None:
+    """A single epoch is mostly compilation, and small images are mostly overhead."""
+    write_run(tmp_path, "one_epoch", [30.0])
+    assert paces_of_runs(tmp_path) == []
+    write_run(tmp_path, "tiny", [9.0, 5.0], settings={"backbone": "InceptionV3", "image_size": 96})
+    paces = paces_of_runs(tmp_path)
+    assert len(paces) == 1
+    estimate = seconds_an_epoch("x", study().experiments["binary_inception_v3"], 130, paces, 0.2)
+    assert estimate is not None and estimate[1] == "a rough figure for two processor cores"
 
 
 def test_a_rough_estimate_without_earlier_runs() -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from cxrflow.evaluation.predict import predict_in_batches
 from cxrflow.images.pixels import open_pixels
+from cxrflow.networks.device import share_gpu
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import whole_file
 
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--feature-images", choices=sorted(SUBSETS_OF), required=True, help="which images")
     parser.add_argument("--features", type=Path, required=True, help="features to write (.npz)")
     args = parser.parse_args()
+    share_gpu()
     split = pd.read_csv(args.split)
     rows = split[split["subset"].isin(SUBSETS_OF[args.feature_images])]
     model = keras.saving.load_model(args.model, compile=False, safe_mode=True)

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 
 from cxrflow.images.pixels import open_pixels
 from cxrflow.networks.build import build_network
+from cxrflow.networks.device import device_name, set_threads, share_gpu
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text, whole_file, write_json, write_table
 from cxrflow.training.batches import images_per_pass, target_vectors
 from cxrflow.training.loop import compile_network, train_network
-from cxrflow.training.machine import device_name, set_threads, versions
 from cxrflow.training.progress import duration, progress_line
+from cxrflow.training.versions import versions
 
 
 def training_record(
@@ -81,6 +82,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = args.settings
     set_threads(args.threads)
+    share_gpu()
     split = pd.read_csv(args.split)
     pixels = open_pixels(args.pixels)
     record = training_record(settings, args.seed, args.threads, args.weights, split, args.manifest)

@@ -4,7 +4,7 @@ import os
 from snakemake.exceptions import WorkflowError
 
 from cxrflow.config.read import read_config
-from cxrflow.config.settings import experiment_settings
+from cxrflow.config.settings import experiment_settings, training_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
 from cxrflow.images.fingerprint import folder_fingerprint
 from cxrflow.networks.weights import find_weights
@@ -26,8 +26,10 @@ IMAGES = Path(CONFIG.images) if CONFIG.images else RESULTS / "phantoms" / "image
 SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
 CLASSES = sorted({name for task in CONFIG.selected().values() for name in CONFIG.tasks[task.task].classes})
 
-# Jobs find the package in this checkout, also in a conda environment or container that holds its dependencies alone.
+# Jobs find the package in this checkout, also in a conda environment or container that holds its dependencies alone; and
+# the Python that runs Snakemake, also where its environment is not activated.
 os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     PYTHONPATH=str((PROJECT / "workflow").resolve()),
     PYTHONUNBUFFERED="1",
     MPLBACKEND="agg",

@@ -19,10 +19,10 @@ rule train_model:
         timing=RESULTS / "runs/{experiment}/seed_{seed}/timing.csv",
         training=RESULTS / "runs/{experiment}/seed_{seed}/training.json",
     params:
-        settings=lambda wildcards: canonical_json(settings_of(wildcards.experiment)),
+        settings=lambda wildcards: canonical_json(training_settings(settings_of(wildcards.experiment))),
         # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
         threads=CONFIG.threads,
-        weights=lambda wildcards, input: (["--weights", *input.get("weights", [])] if input.get("weights") else []),
+        weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
         code=code_hash("cxrflow.train_model"),
     log:
         RESULTS / "logs/train_model/{experiment}/seed_{seed}.log",

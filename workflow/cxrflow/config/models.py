@@ -75,7 +75,7 @@ class Task(Strict):
 
     classes: Annotated[list[ClassName], Field(min_length=2), AfterValidator(_no_repeats)]
     positive: ClassName | None = None
-    """The class that sensitivity and the like are about; only for tasks of two classes."""
+    """The class that sensitivity and specificity are about, against all others."""
 
     @model_validator(mode="after")
     def _positive_is_a_class(self) -> "Task":

@@ -1,5 +1,6 @@
 """Experiments as canonical JSON: what a stage is told of the config."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from cxrflow.config.models import Config
@@ -19,3 +20,8 @@ def experiment_settings(config: Config, name: str) -> dict[str, Any]:
     settings["classes"] = config.classes_of(experiment.task)
     settings["positive"] = config.tasks[experiment.task].positive
     return settings
+
+
+def training_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an experiment's settings, those that its training depends on: a task's name and its positive class are none."""
+    return {key: value for key, value in settings.items() if key not in ("task", "positive")}

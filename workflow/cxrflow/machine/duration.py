@@ -41,7 +41,8 @@ def _pace_of(timing: Path) -> Pace | None:
     with timing.open(encoding="utf-8", newline="") as file:
         seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
     images = training["images"]["training_seen_per_epoch"]
-    if not seconds or not images:
+    # The first epoch is mostly the network's compilation, so that a run of one epoch says nothing of its pace.
+    if len(seconds) < 2 or not images:
         return None
     settings = training["settings"]
     return Pace(
@@ -49,7 +50,7 @@ def _pace_of(timing: Path) -> Pace | None:
         backbone=settings["backbone"],
         image_size=settings["image_size"],
         device=training["device"],
-        seconds_per_image=median(seconds) / images,
+        seconds_per_image=median(seconds[1:]) / images,
     )
 
 
@@ -63,11 +64,12 @@ def seconds_an_epoch(
         experiment: its settings.
         images: images in the training folder; `validation_fraction` of them are validation.
         paces: earlier runs, the newest first. One of the same experiment goes before one of the same backbone; another size
-            of image counts by its pixels.
+            of image counts by its pixels, if it is no more than twice or half as wide: small images are mostly overhead.
         validation_fraction: share of the training folder that is validation.
     """
     training = images * (1 - validation_fraction)
-    same = [pace for pace in paces if pace.backbone == experiment.backbone]
+    near = [pace for pace in paces if 0.5 <= experiment.image_size / pace.image_size <= 2]
+    same = [pace for pace in near if pace.backbone == experiment.backbone]
     for pace in [*(pace for pace in same if pace.experiment == name), *same]:
         scale = (experiment.image_size / pace.image_size) ** 2
         return training * pace.seconds_per_image * scale, f"earlier runs on {pace.device}"

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # tables write themselves; importing pandas here would cost every dry run half a second
+    import pandas as pd
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
+def write_table(path: str | Path, table: "pd.DataFrame") -> None:
     """Write a CSV (no index, Unix line ends, floats so that they read back as the same numbers) or a Parquet file."""
     with whole_file(path) as part:
         if part.suffix == ".parquet":

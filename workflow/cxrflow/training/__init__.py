@@ -1,1 +1,1 @@
-"""Training: batches from the manifest, the loop over epochs, the machine it runs on, what identifies a run."""
+"""Training: batches from the manifest, the loop over epochs, the optimizers, the progress that is told."""
