@@ -1,5 +1,6 @@
 """The hash of a stage's code sees what runs, and only that."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,20 @@ def test_same_on_every_python(package: Path, project: Path) -> None:
         for seed in ("1", "2")
     }
     assert len(seen) == 1
+
+
+def test_f_strings_that_python_versions_cut_differently() -> None:
+    """Python 3.12.1 puts an empty text behind a nested width; others do not."""
+    tree = ast.parse("f'a{x:>{n}}b'", mode="eval")
+    assert isinstance(tree.body, ast.JoinedStr)
+    whole = module._written(tree)
+    field = tree.body.values[1]
+    assert isinstance(field, ast.FormattedValue) and isinstance(field.format_spec, ast.JoinedStr)
+    field.format_spec.values.append(ast.Constant(""))
+    tree.body.values[2:] = [ast.Constant(""), ast.Constant("b")]
+    assert module._written(tree) == whole
+    assert module._written(ast.parse("f'a{x:>{n}}c'", mode="eval")) != whole
+    assert module._written(ast.parse("f'a{x:<{n}}b'", mode="eval")) != whole
 
 
 def test_a_module_that_came_in_unseen_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,17 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import TINY, planned_jobs
+from cxrflow.stage.files import sha256_of_file
 
 EXPERIMENT = "runs/multiclass_mobilenet/seed_0"
 
 
 @pytest.fixture(scope="module")
-def folder(snakemake: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the tiny config has run."""
+def folder(snakemake: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny config has run, with the weights that come with cxrflow."""
     folder = tmp_path_factory.mktemp("tiny run")  # with a blank, as users have them
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    config = {**TINY, "weights": str(project / "workflow/resources/weights")}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
     run = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
     assert run.returncode == 0, run.stdout + run.stderr
     (folder / "screen.txt").write_text(run.stdout + run.stderr)
@@ -82,7 +84,7 @@ def test_the_split_of_the_phantoms(results: Path) -> None:
     }
 
 
-def test_numbers_agree_with_each_other(results: Path) -> None:
+def test_numbers_agree_with_each_other(project: Path, results: Path) -> None:
     run = results / EXPERIMENT
     training = json.loads((run / "training.json").read_text())
     metrics = json.loads((run / "metrics.json").read_text())
@@ -95,7 +97,8 @@ def test_numbers_agree_with_each_other(results: Path) -> None:
         "training_seen_per_epoch": 20,
         "validation_seen_per_epoch": 4,
     }
-    assert training["weights"] == {"source": "random", "file": None, "sha256": None}
+    weights = project / "workflow/resources/weights/mobilenet_1_0_224_imagenet_notop_float16.weights.h5"
+    assert training["weights"] == {"source": "file", "file": weights.name, "sha256": sha256_of_file(weights)}
     assert metrics["images"] == len(predictions) == 8
     assert metrics["correct"] == (predictions["class"] == predictions["predicted"]).sum()
     probabilities = predictions.filter(like="p_")
@@ -130,7 +133,7 @@ def test_trained_again_it_gives_the_same_bytes(snakemake: Any, folder: Path, res
     files = [run / name for name in ("history.csv", "predictions.csv", "metrics.json", "embedding.csv")]
     before = digest(*files)
     weights = keras.saving.load_model(run / "model.keras").get_weights()
-    shutil.rmtree(run)
+    shutil.rmtree(run)  # the models are asked for by the target, so that a run that was deleted is made again
     again = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
     assert again.returncode == 0, again.stderr
     assert digest(*files) == before

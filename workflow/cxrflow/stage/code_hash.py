@@ -114,6 +114,8 @@ def _written(node: object) -> str:
 
     Fields that are empty (None or an empty list) are left out: newer Pythons add such fields to old nodes.
     """
+    if isinstance(node, ast.JoinedStr):
+        return f"JoinedStr({','.join(_written_parts(node.values))})"
     if isinstance(node, ast.AST):
         fields = [
             f"{field}={_written(value)}"
@@ -124,3 +126,17 @@ def _written(node: object) -> str:
     if isinstance(node, list):
         return f"[{','.join(map(_written, node))}]"
     return f"{type(node).__name__}:{node!r}"
+
+
+def _written_parts(parts: list[ast.expr]) -> list[str]:
+    """The parts of an f-string: texts side by side as one, empty ones left out, since Python versions cut them differently."""
+    written: list[str] = []
+    text = ""
+    for part in parts:
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            text += part.value
+            continue
+        written += [repr(text)] if text else []
+        text = ""
+        written.append(_written(part))
+    return [*written, repr(text)] if text else written
