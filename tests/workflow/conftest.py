@@ -1,27 +1,13 @@
 """Snakemake, run as a user runs it, in folders of its own."""
 
-import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-
-# One small network on few phantoms: the whole flow in about a minute.
-TINY = {
-    "name": "tiny",
-    "phantoms": {"train_per_class": 6, "test_per_class": 2},
-    "image_list": None,
-    "weights": "random",
-    "claims": None,
-    "feature_images": "both",
-    "only": ["multiclass_mobilenet"],
-    "override": {"image_size": 32, "epochs": 2, "batch_size": 5},
-    "tsne": {"perplexity": 5},
-}
+from tiny_run import TINY
 
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -47,14 +33,3 @@ def overlay(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
-
-
-def planned_jobs(run: subprocess.CompletedProcess[str]) -> Counter[str]:
-    """Rule to number of jobs, from the table that a dry run prints."""
-    assert run.returncode == 0, run.stdout + run.stderr
-    text = run.stdout + run.stderr
-    if "Nothing to be done" in text:
-        return Counter()
-    table = text[text.index("Job stats:") :]
-    table = table[: table.index("\ntotal")]
-    return Counter({name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)})

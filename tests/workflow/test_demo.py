@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import planned_jobs
+from tiny_run import planned_jobs
 
 EXPERIMENTS = ("binary_inception_v3", "multiclass_inception_v3", "multiclass_mobilenet")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import planned_jobs
+from tiny_run import planned_jobs
 
 RUN = (
     "train_model",

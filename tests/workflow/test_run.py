@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import TINY, planned_jobs
 from cxrflow.stage.files import sha256_of_file
+from tiny_run import TINY, planned_jobs
 
 EXPERIMENT = "runs/multiclass_mobilenet/seed_0"
 
