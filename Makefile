@@ -6,7 +6,7 @@
 #   WEIGHTS=FOLDER  ## initial weights of the backbones  (default: $CXRFLOW_WEIGHTS, or weights in config.yaml)
 #   ONLY=NAMES      ## these experiments or extras alone: ONLY='binary_inception_v3 multiclass_mobilenet'
 #   CONFIG=VALUES   ## further values for snakemake --config: CONFIG="seeds=5 override='{epochs: 2}'"
-#   FLAGS=FLAGS     ## further flags for snakemake: FLAGS='--workflow-profile profiles/slurm'
+#   FLAGS=FLAGS     ## further flags for snakemake: FLAGS='--configfile my_xrays.yaml'
 #   CORES=N         ## cores to use (default: all)
 #   GPU=1           ## demo, study, extras, dry-run, doctor: TensorFlow's CUDA build, in .venv-gpu
 #   PYTHON=PROGRAM  ## the Python to make the environment with (default: python3)
@@ -15,7 +15,7 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
 .PHONY: help demo study extras dry-run doctor test test-slow test-all lint format schema lock clean \
-	environment environment-dev data-named
+	environment environment-dev data-named no-flags
 
 CORES = all
 CONFIG =
@@ -74,7 +74,7 @@ extras: data-named environment ## the study and all its extras (VGG16, the searc
 dry-run: data-named environment ## the jobs that make study would run, and why; runs none
 	@$(call snakemake) --dry-run
 
-doctor: environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
+doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
 	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock "$$@"
 
 test: lint ## all checks of lint, and the tests that take seconds
@@ -113,6 +113,12 @@ environment:
 
 environment-dev:
 	$(call set_up,dev,.venv)
+
+no-flags:
+	@if [ -n '$(FLAGS)' ]; then \
+		echo 'error: make doctor takes no FLAGS; for an overlay: python -m cxrflow.doctor --config config.yaml OVERLAY' >&2; \
+		exit 2; \
+	fi
 
 data-named:
 	@$(if $(findstring images=,$(CONFIG))$(findstring phantoms=,$(CONFIG))$(findstring --configfile,$(FLAGS)),exit 0;) \

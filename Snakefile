@@ -46,3 +46,11 @@ include: "workflow/rules/report.smk"
 
 onstart:
     examine_before_start()
+
+
+onsuccess:
+    print(f"report: {RESULTS}/report/index.html", file=sys.stderr)
+
+
+onerror:
+    print(*errors_in_logs(), sep="\n", file=sys.stderr)

@@ -100,6 +100,7 @@ def test_a_fault_is_told_where_it_is_written(study: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        ({"epochs": 3}, "epochs: a key of experiments, not of the whole; for all of them: override='{epochs: …}'"),
         ({"images": None}, "images: missing; name the folder"),
         ({"phantoms": {}}, "images, phantoms: both given"),
         ({"only": "multiclas_mobilenet"}, "did you mean 'multiclass_mobilenet'?"),

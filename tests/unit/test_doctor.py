@@ -20,6 +20,7 @@ from cxrflow.machine.gpu import TensorFlowView, ask_tensorflow, gpu_finding, gpu
 from cxrflow.machine.inputs import find_images, listed_images, weights_findings
 from cxrflow.machine.packages import locked_versions, package_finding, python_finding
 from cxrflow.machine.parameters import network_parameters
+from cxrflow.machine.plan import plan_findings
 from cxrflow.machine.room import Room, disk_finding, free_disk, free_memory, memory_finding, needed_room
 from cxrflow.stage.faults import Fault
 from hypothesis import assume, given
@@ -353,6 +354,29 @@ def test_phantoms_are_always_there() -> None:
     assert (images.count(CLASSES, "train"), images.count(CLASSES, "test")) == (train, test)
 
 
+def test_images_too_few_for_the_split_or_for_tsne(tmp_path: Path) -> None:
+    """Seen before any job, not after the training."""
+    phantoms = {"train_per_class": 5, "test_per_class": 2}
+    config = study(images=None, phantoms=phantoms, only="binary_inception_v3", validation_fraction=0.1)
+    found = plan_findings(config, find_images(config))
+    assert [one.level for one in found] == ["fault"] * 3
+    assert found[0].text.startswith("class covid has no validation image (5 in train/); give it more images")
+    assert found[2].text.startswith("tsne.perplexity is 30, task binary has 10 images to show; it must be below")
+    fine = study(images=None, phantoms=phantoms, only="binary_inception_v3", tsne={"perplexity": 9})
+    assert plan_findings(fine, find_images(fine)) == []
+
+
+def test_a_list_that_names_none_of_ones_own_classes(tmp_path: Path) -> None:
+    (tmp_path / "train/nodule").mkdir(parents=True)
+    tasks = {**STUDY["tasks"], "mine": {"classes": ["healthy", "nodule"]}}
+    config = study(images=str(tmp_path), tasks=tasks, only="binary_inception_v3", override={"task": "mine"})
+    (finding,) = find_images(config).findings
+    assert finding.level == "fault"
+    assert (
+        "names no image of the classes healthy, nodule; for images of your own set image_list to null" in finding.text
+    )
+
+
 def test_weights_that_are_missing_or_will_be_downloaded(tmp_path: Path) -> None:
     (found,) = weights_findings(study(weights="imagenet"), tmp_path)
     assert found.level == "note"
@@ -445,7 +469,8 @@ def test_time_of_what_is_not_known(tmp_path: Path) -> None:
     )
 )
 def test_values_are_read_as_snakemake_reads_them(text: str) -> None:
-    assume(text.strip("'\"").strip()[:1] != "#")  # an empty value to YAML, at which Snakemake fails
+    value = text.strip("'\"")
+    assume(not value or value.strip()[:1] not in ("", "#"))  # an empty value to YAML, at which Snakemake fails
     assert set_values([f"key={text}"]) == parse_config([f"key={text}"])
 
 
@@ -509,7 +534,10 @@ def test_the_short_list_is_short_and_quick_and_tells_all_faults_at_once(tmp_path
 
 def test_a_fit_machine_ends_well_and_nothing_is_written(tmp_path: Path) -> None:
     told = doctor(
-        str(PROJECT / "examples/demo.yaml"), "--short", "--lock", str(PROJECT / "envs/cpu.lock"), cwd=tmp_path
+        *(str(PROJECT / "examples/demo.yaml"), "--short", "--lock", str(PROJECT / "envs/cpu.lock")),
+        *("--set", "only=multiclass_mobilenet"),
+        f"experiments={{multiclass_mobilenet: {{weights: {PROJECT}/workflow/resources/weights}}}}",
+        cwd=tmp_path,
     )
     assert told.returncode == 0, told.stdout
     assert told.stderr == ""

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from cxrflow.index_images import index_images
+from cxrflow.index_images import count_other_files, index_images
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file
+from PIL import Image
 
 CLASSES = ["covid", "normal"]
 
@@ -46,6 +48,22 @@ def test_all_faults_of_images_at_once(image_folder: Path) -> None:
     assert told == ["normal_t1.png", "covid_1.png", "normal_2.png"]
     assert all(": unreadable: " in fault for fault in faults)
     assert (index["status"] == "unreadable").sum() == 3
+
+
+def test_images_of_more_than_8_bits_are_not_clipped_in_silence(image_folder: Path) -> None:
+    values = np.arange(1200, dtype=np.uint16).reshape(30, 40) * 3
+    Image.fromarray(values).save(image_folder / "train/covid/covid_1.png")
+    index, faults = index_images(image_folder, CLASSES)
+    assert len(faults) == 1
+    assert "covid_1.png: unreadable: mode I" in faults[0] and "convert it to 8 bits" in faults[0]
+    assert (index["status"] == "unreadable").sum() == 1
+
+
+def test_files_that_are_not_taken_for_images_are_counted(image_folder: Path) -> None:
+    for name in ("train/covid/a.tif", "train/covid/b.dcm", "test/normal/notes.txt"):
+        (image_folder / name).write_text("")
+    assert count_other_files(image_folder, CLASSES) == 3
+    assert count_other_files(image_folder, ["normal"]) == 1
 
 
 def test_missing_class_folders_are_told_with_what_is_there(image_folder: Path) -> None:

@@ -152,6 +152,18 @@ def test_a_perplexity_that_is_too_high_is_told(snakemake: Any, folder: Path, res
         folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"), "--config", "tsne={perplexity: 500}"
     )
     assert run.returncode != 0
-    assert "error: tsne.perplexity: 500" in run.stdout + run.stderr
-    assert "is not below the number of images, 32" in run.stdout + run.stderr
+    assert "tsne.perplexity is 500, task multiclass has 32 images to show" in run.stderr
+    assert "rule embed_features" not in run.stderr, "told before any job"
     assert (results / "report/index.html").read_bytes() == page
+
+
+def test_settings_that_no_network_can_have_leave_the_finished_training(
+    snakemake: Any, folder: Path, results: Path
+) -> None:
+    model = (results / EXPERIMENT / "model.keras").read_bytes()
+    config = ("--configfile", str(folder / "tiny.yaml"), "--config", "override={frozen_layers: 87}")
+    run = snakemake(folder, "--cores", "2", *config)
+    assert run.returncode != 0
+    # The message comes once more at the end, behind all that Snakemake has to say.
+    assert "error: frozen_layers: 87 is more than the 86 layers of MobileNet" in "\n".join(run.stderr.splitlines()[-6:])
+    assert (results / EXPERIMENT / "model.keras").read_bytes() == model

@@ -64,9 +64,9 @@ def main() -> None:
     args = parser.parse_args()
     audit = audit_data(pd.read_parquet(args.images))
     write_json(args.audit, audit)
-    print(
-        f"{audit['images']} of {audit['listed']} images; patients in train and test: {len(audit['patients_in_train_and_test'])}"
-    )
+    shared = len(audit["patients_in_train_and_test"])
+    patients = f"patients in train and test: {shared}" if audit["patients_known"] else "patients are not known"
+    print(f"{audit['images']} of {audit['listed']} images; {patients}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from cxrflow.machine.findings import Finding, fault, note
 from cxrflow.machine.gpu import ask_tensorflow, gpu_finding, gpus_in_machine
 from cxrflow.machine.inputs import SUBSET_FOLDERS, find_images, weights_findings
 from cxrflow.machine.packages import installed_versions, locked_versions, package_finding, python_finding
+from cxrflow.machine.plan import plan_findings
 from cxrflow.machine.room import disk_finding, free_disk, free_memory, memory_finding, needed_room
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, raise_all
@@ -67,6 +68,7 @@ def examine_config(config: Config, results: Path) -> list[Finding]:
     room = needed_room(config, of_task, results)
     return [
         *images.findings,
+        *plan_findings(config, images),
         *weights_findings(config, results),
         disk_finding(free_disk(results), room, results),
         memory_finding(free_memory(), room),

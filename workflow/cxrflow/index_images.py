@@ -79,6 +79,12 @@ def _image_files(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.is_dir()]
 
 
+def count_other_files(root: Path, classes: Iterable[str]) -> int:
+    """Number of files in the class folders that are not taken for images, by their names."""
+    files = (file for subset in SUBSET_FOLDERS for name in classes for file in (root / subset / name).rglob("*"))
+    return sum(file.is_file() and file.suffix.lower() not in SUFFIXES for file in files)
+
+
 def _found_images(root: Path, classes: Iterable[str]) -> pd.DataFrame:
     rows = [
         {"image": file.relative_to(root).as_posix(), "subset_folder": subset, "class": name}
@@ -100,7 +106,9 @@ def _listed_images(image_list: pd.DataFrame, classes: list[str]) -> pd.DataFrame
         elif parts[1] in classes:
             rows.append({**row, "image": row["path"], "subset_folder": parts[0], "class": parts[1]})
     if not faults and not rows:
-        faults.append(f"image list: names no image of the classes {', '.join(classes)}")
+        faults.append(
+            f"image list: names no image of the classes {', '.join(classes)}; for images of your own set `image_list: null`"
+        )
     faults += [f"image list: {image}: named twice" for image in _repeated(row["image"] for row in rows)]
     raise_all(faults)
     return _listing(pd.DataFrame(rows))
@@ -158,6 +166,8 @@ def main() -> None:
     for fault in faults:
         print(f"warning: {fault}")
     write_table(args.images, index)
+    if args.image_list is None and (others := count_other_files(args.root, args.classes)):
+        print(f"note: {others} other files in the class folders are left alone; images are {', '.join(SUFFIXES)}")
     counts = index["status"].value_counts()
     print(f"{len(index)} images: {', '.join(f'{count} {status}' for status, count in counts.items())}")
 

@@ -7,7 +7,7 @@
 rule plan_augmentation:
     """Draw the augmentation of all epochs of a task and seed."""
     message:
-        "Draw {wildcards.epochs} epochs of task {wildcards.task} with seed {wildcards.seed}."
+        "Plan the augmentation of {wildcards.epochs} epochs: task {wildcards.task} with seed {wildcards.seed}."
     input:
         split=rules.split_images.output.split,
     output:

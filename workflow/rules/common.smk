@@ -1,5 +1,6 @@
 # The typed config, and the few functions by which rules name files and params. Every rule takes what it needs from here.
 import os
+import time
 
 from snakemake.exceptions import WorkflowError
 
@@ -122,3 +123,17 @@ def examine_before_start():
     print(*short_list(findings), sep="\n", file=sys.stderr)
     if any(finding.level == "fault" for finding in findings):
         raise WorkflowError("The doctor found faults, see above; `make doctor` tells more.")
+
+
+STARTED = time.time()
+
+
+def errors_in_logs():
+    """What the stages of this run said was wrong, once more: on the screen it stands far above."""
+    logs = [path for path in (RESULTS / "logs").rglob("*.log") if path.stat().st_mtime >= STARTED]
+    return [
+        f"{path}: {line}"
+        for path in sorted(logs)
+        for line in path.read_text().splitlines()
+        if line.startswith("error: ")
+    ]

@@ -81,6 +81,8 @@ rule index_images:
 
 rule audit_data:
     """Say what the data set is, and what is doubtful about it."""
+    message:
+        "Audit the images."
     input:
         images=rules.index_images.output.images,
     output:

@@ -37,6 +37,8 @@ rule fetch_weights:
 
 rule describe_networks:
     """Count layers and parameters of the selected experiments' networks."""
+    message:
+        "Build the networks once: layers, parameters, and whether their settings go together."
     output:
         networks=RESULTS / "networks.json",
     params:

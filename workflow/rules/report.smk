@@ -69,6 +69,8 @@ if CLAIMS:
 
 rule assemble_report:
     """Write the page: what was run, how it deviates from the study, what came out, what it is worth."""
+    message:
+        "Write the report, {output.page}."
     input:
         runs=RUN_FILES,
         plots=PLOTS,

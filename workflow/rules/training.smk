@@ -13,6 +13,8 @@ rule train_model:
         manifest=manifest_of,
         pixels=pixels_of,
         weights=lambda wildcards: initial_weights(wildcards.experiment),
+        # Settings that no network can have are found there, before an earlier training's files are given up for this one.
+        networks=ancient(rules.describe_networks.output.networks),
     output:
         model=RESULTS / "runs/{experiment}/seed_{seed}/model.keras",
         history=RESULTS / "runs/{experiment}/seed_{seed}/history.csv",

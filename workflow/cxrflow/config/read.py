@@ -62,6 +62,8 @@ def _message(raw: Mapping[str, Any], fault: Any) -> str:
         return f"{'.'.join(path[:-1])}: a name may hold letters, digits and _ + . - (and begin with none of + . -)"
     key = _place(raw, path)
     if kind == "extra_forbidden":
+        if len(path) == 1 and path[0] in Experiment.model_fields:
+            return f"{key}: a key of experiments, not of the whole; for all of them: override='{{{key}: …}}'"
         return f"{key}: unknown key{did_you_mean(path[-1], _allowed_keys(path[:-1]))}"
     if kind == "missing":
         return f"{key}: missing; it has no default"

@@ -9,6 +9,9 @@ from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
+# Pillow's modes of 8 bits a channel or fewer. Deeper ones (I;16, I, F) are clipped to white by its conversion to RGB.
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -55,6 +58,11 @@ def header_and_fault(path: Path) -> tuple[dict[str, object], str]:
                     "format": image.format,
                 }
                 image.load()
+                if image.mode not in MODES:
+                    return (
+                        header,
+                        f"mode {image.mode}: more than 8 bits a channel would be clipped; convert it to 8 bits",
+                    )
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow raises all of these on files that are not, or no longer, images.
         return {}, " ".join(str(error).split()) or type(error).__name__

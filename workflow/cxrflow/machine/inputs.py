@@ -62,6 +62,9 @@ def _against_list(config: Config, root: Path, found: FolderImages) -> Images:
         return Images(found, [fault("images", message) for message in wrong.messages])
     total = sum(map(len, listed.values()))
     missing = sorted(image for folder, images in listed.items() for image in images - found[folder])
+    if not total:
+        text = f"{name} names no image of the classes {', '.join(sorted({one for _, one in found}))}"
+        return Images(listed, [fault("images", f"{text}; for images of your own set image_list to null")])
     if not missing:
         return Images(listed, [ok("images", f"all {total} of {name} are below {root}")])
     text = f"{root}: {len(missing)} of the {total} of {name} are missing: {some_of(missing, 3)}"
@@ -108,7 +111,12 @@ def _findings_of_folders(root: Path, found: FolderImages) -> list[Finding]:
     empty = [f"{root / subset / name}" for (subset, name), images in found.items() if not images]
     if empty:
         text = f"{len(empty)} class folders are missing or hold no image ({', '.join(SUFFIXES)}): {some_of(empty, 4)}"
-        return [fault("images", f"{text}{_near_name(root, found)}; put images there, or change `tasks`")]
+        return [
+            fault(
+                "images",
+                f"{text}{_near_name(root, found)}; put images there, or choose experiments of other classes by `only`",
+            )
+        ]
     counts = "; ".join(
         f"{subset}: " + ", ".join(f"{name} {len(images)}" for (where, name), images in found.items() if where == subset)
         for subset in SUBSET_FOLDERS
