@@ -15,10 +15,11 @@ import yaml
 
 from cxrflow.config.models import Config
 from cxrflow.config.read import laid_over, read_config, read_yaml
+from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.machine.duration import duration_finding
 from cxrflow.machine.findings import Finding, fault, note
 from cxrflow.machine.gpu import ask_tensorflow, gpu_finding, gpus_in_machine
-from cxrflow.machine.inputs import SUBSET_FOLDERS, find_images, weights_findings
+from cxrflow.machine.inputs import find_images, weights_findings
 from cxrflow.machine.packages import installed_versions, locked_versions, package_finding, python_finding
 from cxrflow.machine.plan import plan_findings
 from cxrflow.machine.room import disk_finding, free_disk, free_memory, memory_finding, needed_room

@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from cxrflow.config.suggest import did_you_mean
+from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.images.decode import SUFFIXES, header_and_fault
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, raise_all
 from cxrflow.stage.files import sha256_of_file, write_table
 
-SUBSET_FOLDERS = ("train", "test")
 KNOWN_OF_IMAGE = ("source", "patient", "sex", "age", "view", "licence")
 
 

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, training_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
+from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.images.fingerprint import folder_fingerprint
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
@@ -79,7 +80,7 @@ def pixels_of(wildcards):
     """The decoded pixels of an experiment's task."""
     settings = settings_of(wildcards.experiment)
     size, classes = settings["image_size"], settings["classes"]
-    return [RESULTS / f"pixels/{size}/{subset}/{name}.npy" for subset in ("train", "test") for name in classes]
+    return [RESULTS / f"pixels/{size}/{subset}/{name}.npy" for subset in SUBSET_FOLDERS for name in classes]
 
 
 def split_of(wildcards):

@@ -55,7 +55,7 @@ rule index_images:
         fingerprint=(
             ""
             if CONFIG.phantoms
-            else folder_fingerprint(IMAGES, [f"{s}/{c}" for s in ("train", "test") for c in CLASSES])
+            else folder_fingerprint(IMAGES, [f"{s}/{c}" for s in SUBSET_FOLDERS for c in CLASSES])
         ),
         code=code_hash("cxrflow.index_images"),
     log:

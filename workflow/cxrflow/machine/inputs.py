@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from cxrflow.config.models import Config
 from cxrflow.config.suggest import did_you_mean
+from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.images.decode import SUFFIXES
 from cxrflow.machine.findings import Finding, fault, note, ok, some_of
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.faults import Fault
 
-SUBSET_FOLDERS = ("train", "test")
 STUDY_LIST = Path(__file__).resolve().parents[2] / "resources" / "study_files.csv"
 
 FolderImages = dict[tuple[str, str], set[str]]

@@ -1,10 +1,11 @@
 """What can be seen of a plan's faults before any job: images too few for the split or for t-SNE."""
 
 from cxrflow.config.models import Config
+from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.machine.findings import Finding, fault
 from cxrflow.machine.inputs import Images
 
-FOLDERS_OF = {"training_folder": ("train",), "test_folder": ("test",), "both": ("train", "test")}
+FOLDERS_OF = {"training_folder": ("train",), "test_folder": ("test",), "both": SUBSET_FOLDERS}
 
 
 def plan_findings(config: Config, images: Images) -> list[Finding]:
