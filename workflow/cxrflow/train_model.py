@@ -1,67 +1,65 @@
 """Train an experiment's network on the images, in the order and with the transformations that its manifest says.
 
-A pure function of its inputs: pixels, split, manifest, initial weights, settings, seed, threads and versions. Writes the
-network of the selected epoch, uncompiled and with its preprocessing inside, so that any Keras can load it.
+A pure function of its inputs: pixels, split, manifest, initial weights, settings, seed, threads and versions. Their hash names
+the training, and its states lie under that name: a training that was stopped goes on from the last of them to the same bytes as
+if it had not been, a longer one goes on where a shorter one ended, and a finished one is written out in seconds.
+
+Writes the network of the selected epoch, uncompiled and with its preprocessing inside, so that any Keras can load it.
 """
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from cxrflow.augmentation.manifest import read_epoch
 from cxrflow.images.pixels import open_pixels
 from cxrflow.networks.build import build_network
-from cxrflow.networks.device import device_name, set_threads, share_gpu
-from cxrflow.stage.code_hash import code_hash
+from cxrflow.networks.device import CHOICES, device_name, set_up_device
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text, whole_file, write_json, write_table
-from cxrflow.training.batches import images_per_pass, target_vectors
-from cxrflow.training.loop import compile_network, train_network
+from cxrflow.stage.files import sha256_of_file, whole_file, write_json, write_table
+from cxrflow.training.batches import images_per_pass
+from cxrflow.training.claim import claimed
+from cxrflow.training.engine import make_network
+from cxrflow.training.followers import following
+from cxrflow.training.hardware import hardware
+from cxrflow.training.identity import identity_of, identity_parts, recorded_versions
 from cxrflow.training.progress import duration, progress_line
-from cxrflow.training.versions import versions
+from cxrflow.training.session import Timing, is_over, states_to_use, tidy_states, train_with_states
+from cxrflow.training.states import State, best_weights, last_weights
+from cxrflow.training.stopping import Stopped
 
 
-def training_record(
-    settings: Mapping[str, Any], seed: int, threads: int, weights: Path | None, split: pd.DataFrame, manifest: Path
-) -> dict[str, Any]:
-    """All that went into a training: what identifies it, by contents, not by names or times."""
-    counts = split["subset"].value_counts()
-    sizes = {subset: int(counts[subset]) for subset in ("training", "validation")}
-    if (weights is None) != (settings["weights"] == "random"):
-        raise Fault(f"weights: the settings say {settings['weights']}, but the weights file is {weights}")
-    record = {
-        "settings": dict(settings),
-        "classes": list(settings["classes"]),
-        "seed": seed,
-        "threads": threads,
-        "device": device_name(),
-        "images": {
-            **sizes,
-            **{
-                f"{subset}_seen_per_epoch": images_per_pass(size, settings["batch_size"], settings["incomplete_batch"])
-                for subset, size in sizes.items()
-            },
-        },
-        "weights": {
-            "source": settings["weights"],
-            "file": weights.name if weights else None,
-            "sha256": sha256_of_file(weights) if weights else None,
-        },
-        "split_sha256": sha256_of_text(split.to_csv(index=False)),
-        "manifest_sha256": sha256_of_file(manifest),
-        "versions": versions(),
-        "code": code_hash("cxrflow.train_model"),
-    }
-    return {"identity": sha256_of_text(canonical_json(record))[:16], **record}
+def selected_weights(
+    end: State, kept: State | None, rule: str | int, model: keras.Model
+) -> tuple[int, list[NDArray[Any]]]:
+    """The selected epoch and the network's weights behind it.
+
+    Args:
+        end: state behind the last epoch.
+        kept: state behind the selected epoch, where `rule` is its number and it is not the last.
+        rule: "last", "best" (lowest validation loss), or the number of an epoch.
+        model: a network like the trained one, for the order of the weights.
+    """
+    if rule == "best":
+        return end.record["best"]["epoch"], best_weights(end)
+    state = end if rule == "last" or end.epoch == rule or kept is None else kept
+    return state.epoch, last_weights(state, model)
 
 
-def epoch_rows(manifest: Path, epoch: int) -> pd.DataFrame:
-    """The manifest rows of one epoch, read alone."""
-    return pq.read_table(manifest, filters=[("epoch", "==", epoch)]).to_pandas()
+def images_of(split: pd.DataFrame, settings: Mapping[str, Any]) -> dict[str, int]:
+    """Training and validation images, and how many of them an epoch shows."""
+    counts = {subset: int((split["subset"] == subset).sum()) for subset in ("training", "validation")}
+    size, incomplete = settings["batch_size"], settings["incomplete_batch"]
+    seen = {f"{subset}_seen_per_epoch": images_per_pass(count, size, incomplete) for subset, count in counts.items()}
+    return {**counts, **seen}
 
 
 def main() -> None:
@@ -69,50 +67,114 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="the experiment's settings, as JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True, help="TensorFlow's threads")
+    parser.add_argument("--device", choices=CHOICES, default="auto", help="auto takes a GPU where there is one")
     parser.add_argument("--split", type=Path, required=True, help="split of the task (CSV)")
     parser.add_argument("--manifest", type=Path, required=True, help="augmentation manifest (Parquet)")
     parser.add_argument(
         "--pixels", type=Path, nargs="+", required=True, help="decoded pixels (.npy) of the task's classes"
     )
     parser.add_argument("--weights", type=Path, help="initial weights of the backbone; without, they are random")
+    parser.add_argument("--states", type=Path, required=True, help="folder of the states of all trainings")
+    parser.add_argument("--save-every", type=float, default=60, help="seconds between two states (default: %(default)s)")
+    parser.add_argument(
+        "--keep-states",
+        choices=("longest", "every", "none"),
+        default="longest",
+        help="what stays when the training has ended: the state of the longest (default), that at the end of every length, none",
+    )
     parser.add_argument("--model", type=Path, required=True, help="network to write (.keras)")
+    parser.add_argument("--model-weights", type=Path, required=True, help="its weights alone, to write (.weights.h5)")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracy by epoch, to write (CSV)")
     parser.add_argument("--timing", type=Path, required=True, help="seconds by epoch, to write (CSV)")
     parser.add_argument("--training", type=Path, required=True, help="all that went into the run, to write (JSON)")
+    parser.add_argument("--picture", type=Path, help="learning curves, drawn anew while it trains (PNG)")
+    parser.add_argument("--tensorboard", type=Path, help="folder of event files, written while it trains")
     args = parser.parse_args()
-    settings = args.settings
-    set_threads(args.threads)
-    share_gpu()
+    settings: dict[str, Any] = args.settings
+    epochs, rule = settings["epochs"], settings["selected_epoch"]
+    device = set_up_device(args.device, args.threads, settings["deterministic"])
     split = pd.read_csv(args.split)
     pixels = open_pixels(args.pixels)
-    record = training_record(settings, args.seed, args.threads, args.weights, split, args.manifest)
-    print(
-        f"{settings['backbone']} on {', '.join(settings['classes'])}: {record['images']['training']} training and "
-        f"{record['images']['validation']} validation images, {settings['epochs']} epochs on {record['device']}, "
-        f"initial weights: {record['weights']['file'] or record['weights']['source']}",
-        flush=True,
+    parts = identity_parts(
+        settings, args.seed, args.threads, device, args.weights, split, read_epoch(args.manifest, 1), pixels
     )
-    model = build_network(settings, args.seed, args.weights)
-    compile_network(model, settings)
-    trained = train_network(
-        model,
-        lambda epoch: epoch_rows(args.manifest, epoch),
-        pixels,
-        target_vectors(split, settings),
-        settings,
-        lambda history, timing: print(progress_line(history, timing, settings["epochs"]), flush=True),
+    identity = identity_of(parts)
+    folder = args.states / identity
+    images = images_of(split, settings)
+    _say(
+        f"{settings['backbone']} on {', '.join(settings['classes'])}: {images['training']} training and "
+        f"{images['validation']} validation images, {epochs} epochs on {device_name()}, initial weights: "
+        f"{args.weights.name if args.weights else settings['weights']}; training {identity}"
     )
-    plain = build_network(settings, args.seed, for_training=False)
-    plain.set_weights(model.get_weights())
-    with whole_file(args.model) as part:
-        plain.save(part)
-    write_table(args.history, trained.history)
-    write_table(args.timing, trained.timing)
-    epoch = trained.selected_epoch
-    val_loss = float(trained.history["val_loss"].iloc[epoch - 1])
-    selected = {"rule": settings["selected_epoch"], "epoch": epoch, "val_loss": val_loss}
-    write_json(args.training, {**record, "epochs": settings["epochs"], "selected_epoch": selected})
-    print(f"trained {settings['epochs']} epochs in {duration(trained.timing['seconds'].sum())}; epoch {epoch} is kept")
+
+    def manifest(epoch: int) -> pd.DataFrame:
+        return read_epoch(args.manifest, epoch)
+
+    with claimed(folder, _say):
+        number = rule if isinstance(rule, int) else None
+        start, kept = states_to_use(folder, manifest, epochs, number, _say)
+        if start is not None and is_over(start.record["history"], epochs, settings) and not start.batches:
+            _say(f"trained already, {start.epoch} epochs: the state is written out")
+            end = start
+        else:
+            if start is not None:
+                inside = f" and {start.batches} steps" if start.batches else ""
+                _say(f"goes on behind {start.epoch} epochs{inside}")
+            model = make_network(settings, args.seed, args.weights)
+            with following(folder, args.picture, args.tensorboard) as follow:
+
+                def report(history: Sequence[Mapping[str, float]], timing: Timing) -> None:
+                    _say(progress_line(history, timing.epochs, epochs))
+                    follow(history)
+
+                end = train_with_states(
+                    folder, model, start, manifest, pixels, split, settings, epochs,
+                    {number} if number else set(), args.save_every, args.threads, report,
+                )  # fmt: skip
+            del model
+            keras.backend.clear_session()
+            _, kept = states_to_use(folder, manifest, epochs, number, _say)
+        plain = build_network(settings, args.seed, for_training=False)
+        epoch, weights = selected_weights(end, kept, rule, plain)
+        plain.set_weights(weights)
+        with whole_file(args.model) as part:
+            plain.save(part)
+        with whole_file(args.model_weights) as part:
+            plain.save_weights(part)
+        history = pd.DataFrame(end.record["history"])
+        timing = pd.DataFrame(end.record["timing"]["epochs"])
+        write_table(args.history, history)
+        write_table(args.timing, timing)
+        record = {
+            "identity": identity,
+            "epochs": epochs,
+            "trained_epochs": end.epoch,
+            "selected_epoch": {
+                "rule": "number" if number else rule,
+                "epoch": epoch,
+                "val_loss": float(history["val_loss"].iloc[epoch - 1]),
+            },
+            "classes": list(settings["classes"]),
+            "images": images,
+            "weights": {
+                "source": settings["weights"],
+                "file": args.weights.name if args.weights else None,
+                "sha256": parts["weights_sha256"],
+            },
+            "manifest_sha256": sha256_of_file(args.manifest),
+            **{key: value for key, value in parts.items() if key not in ("device", "versions", "weights_sha256")},
+            "settings": settings,
+            "device": device_name(),
+            "hardware": hardware(),
+            "versions": recorded_versions(),
+        }
+        write_json(args.training, record)
+        tidy_states(folder, args.keep_states, [state for state in (end, kept) if state is not None])
+    _say(f"trained {end.epoch} epochs in {duration(timing['seconds'].sum())}; epoch {epoch} is kept")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,95 @@
-"""The device that Keras runs on, and how much of it."""
+"""The device that Keras runs on, and how much of it: for each of its backends."""
+
+from typing import Any, Literal
+
+import keras
+
+from cxrflow.stage.faults import Fault
+
+Kind = Literal["cpu", "gpu"]
+
+CHOICES = ("auto", "cpu", "gpu")
 
 
-def set_threads(threads: int) -> None:
-    """Give TensorFlow so many threads; must come before its first operation. Results depend on the number."""
+def set_up_device(device: str, threads: int, deterministic: bool = False) -> Kind:
+    """Choose the device and limit its threads; must come before the backend's first operation.
+
+    A GPU's memory is taken as it is needed, not all of it at once, so that several trainings can share it.
+
+    Args:
+        device: "cpu", "gpu", or "auto" for a GPU where there is one.
+        threads: threads of TensorFlow or PyTorch; results depend on the number. JAX has no such setting.
+        deterministic: ask the backend for operations that give the same bytes each time, on a GPU too. Slower there;
+            on a processor the backend's ordinary operations are deterministic already.
+
+    Returns:
+        The kind of device that is used.
+
+    Raises:
+        Fault: a GPU is wanted and there is none, or the backend cannot be asked for determinism.
+    """
+    backend = keras.backend.backend()
+    gpus = _BACKENDS[backend](device, threads, deterministic)
+    if device == "gpu" and not gpus:
+        raise Fault(
+            f"device: gpu, but {backend} sees none; device: auto or cpu trains on the processor "
+            "(`make doctor GPU=1` says why a GPU is not seen)"
+        )
+    return "gpu" if gpus else "cpu"
+
+
+def device_name() -> str:
+    """The device that Keras trains on: "cpu", or the name of the GPU; the choice of `set_up_device` is kept."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.get_visible_devices("GPU")
+        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)) if gpus else "cpu"
+    if backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        return "cpu" if first.platform == "cpu" else str(first.device_kind)
+    import torch
+
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu"
+
+
+def _tensorflow(device: str, threads: int, deterministic: bool) -> list[Any]:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-
-
-def share_gpu() -> None:
-    """Take a GPU's memory as it is needed, not all of it at once; must come before TensorFlow's first operation."""
-    import tensorflow as tf
-
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def device_name() -> str:
-    """The device that Keras trains on: "cpu", or the name of the first GPU that TensorFlow sees."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
     if not gpus:
-        return "cpu"
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name))
+        tf.config.set_visible_devices([], "GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return list(gpus)
+
+
+def _jax(device: str, threads: int, deterministic: bool) -> list[Any]:
+    import jax
+
+    if deterministic:
+        raise Fault("deterministic: true is asked of TensorFlow and PyTorch only; JAX takes XLA_FLAGS of its own")
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    return [found for found in jax.devices() if found.platform != "cpu"]
+
+
+def _torch(device: str, threads: int, deterministic: bool) -> list[Any]:
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    found = list(range(torch.cuda.device_count()))
+    if device == "cpu" and found:
+        raise Fault("device: cpu: PyTorch has taken a GPU already; start with CUDA_VISIBLE_DEVICES= (empty)")
+    return found
+
+
+_BACKENDS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

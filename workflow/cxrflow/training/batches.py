@@ -1,8 +1,9 @@
 """Batches of an epoch, as its manifest rows say."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,19 @@ from numpy.typing import NDArray
 from cxrflow.augmentation.draw import NUMBERS
 from cxrflow.augmentation.transform import transform_image
 
-Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+# Batches that are made ahead of the one in use: one hides the making of the next, a second evens out slow ones.
+AHEAD = 2
+
+
+class Batch(NamedTuple):
+    """What one step sees."""
+
+    x: NDArray[np.float32]
+    """Pixels, shape (batch, size, size, 3), values 0 to 255."""
+    y: NDArray[np.float32]
+    """Targets, shape (batch, outputs)."""
+    rows: pd.DataFrame
+    """The manifest rows of its images."""
 
 
 def batches(
@@ -20,8 +33,10 @@ def batches(
     targets: Mapping[str, NDArray[np.float32]],
     batch_size: int,
     incomplete_batch: str,
+    first: int = 0,
+    workers: int = 1,
 ) -> Iterator[Batch]:
-    """The batches of one epoch of one subset, each made by a thread of its own while the one before is in use.
+    """The batches of one epoch of one subset, made by threads of their own while those before are in use.
 
     Args:
         rows: manifest rows of the epoch and subset, in order of position.
@@ -29,33 +44,52 @@ def batches(
         targets: image id to its target vector.
         batch_size: images in a batch.
         incomplete_batch: "dropped" leaves out the last, smaller batch of the pass; "kept" trains on it.
-
-    Yields:
-        Pixels, float32 (batch, size, size, 3) with values 0 to 255, and targets (batch, outputs).
+        first: the batch to begin with, counted from 0.
+        workers: threads that transform images; the batches are the same for any number.
     """
-    whole = len(rows) // batch_size * batch_size
-    # A pass smaller than one batch is never dropped whole: nothing would be left to train on.
-    used = rows if incomplete_batch == "kept" or whole == 0 else rows.iloc[:whole]
-    parts = [used.iloc[start : start + batch_size] for start in range(0, len(used), batch_size)]
+    parts = [rows.iloc[start:end] for start, end in _cuts(len(rows), batch_size, incomplete_batch)[first:]]
+    # Without `with`: a pass that is given up must not wait for what was begun ahead of it.
+    pool = ThreadPoolExecutor(workers)
+    try:
+        coming: deque[tuple[pd.DataFrame, list[Future[NDArray[np.float32]]]]] = deque()
+        for part in parts[:AHEAD]:
+            coming.append((part, _begin(pool, part, pixels)))
+        for place in range(len(parts)):
+            part, images = coming.popleft()
+            if place + AHEAD < len(parts):
+                following = parts[place + AHEAD]
+                coming.append((following, _begin(pool, following, pixels)))
+            yield Batch(
+                np.stack([image.result() for image in images]), np.stack([targets[image] for image in part["image"]]), part
+            )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
-    def make(part: pd.DataFrame) -> Batch:
-        drawn = [dict(zip(NUMBERS, row, strict=True)) for row in part[list(NUMBERS)].itertuples(index=False)]
-        images = [transform_image(pixels[image], row) for image, row in zip(part["image"], drawn, strict=True)]
-        return np.stack(images), np.stack([targets[image] for image in part["image"]])
 
-    with ThreadPoolExecutor(1) as pool:
-        coming: Future[Batch] | None = None
-        for part in parts:
-            current, coming = coming, pool.submit(make, part)
-            if current is not None:
-                yield current.result()
-        if coming is not None:
-            yield coming.result()
+def _begin(
+    pool: ThreadPoolExecutor, part: pd.DataFrame, pixels: Mapping[str, NDArray[np.uint8]]
+) -> list[Future[NDArray[np.float32]]]:
+    drawn = [dict(zip(NUMBERS, row, strict=True)) for row in part[list(NUMBERS)].itertuples(index=False)]
+    return [
+        pool.submit(transform_image, pixels[image], row) for image, row in zip(part["image"], drawn, strict=True)
+    ]
+
+
+def _cuts(images: int, batch_size: int, incomplete_batch: str) -> list[tuple[int, int]]:
+    """First and last-but-one row of each batch."""
+    used = images_per_pass(images, batch_size, incomplete_batch)
+    return [(start, min(start + batch_size, used)) for start in range(0, used, batch_size)]
+
+
+def batches_per_pass(images: int, batch_size: int, incomplete_batch: str) -> int:
+    """How many batches one pass over a subset has."""
+    return len(_cuts(images, batch_size, incomplete_batch))
 
 
 def images_per_pass(images: int, batch_size: int, incomplete_batch: str) -> int:
     """How many of a subset's images one pass shows to the network."""
     whole = images // batch_size * batch_size
+    # A pass smaller than one batch is never dropped whole: nothing would be left to train on.
     return images if incomplete_batch == "kept" or whole == 0 else whole
 
 
@@ -67,3 +101,21 @@ def target_vectors(split: pd.DataFrame, settings: Mapping[str, Any]) -> dict[str
     else:
         vectors = np.eye(len(settings["classes"]), dtype=np.float32)[places]
     return dict(zip(split["image"], vectors, strict=True))
+
+
+def image_weights(split: pd.DataFrame, settings: Mapping[str, Any]) -> dict[str, float] | None:
+    """How much each training image counts in the loss, or None where all count alike.
+
+    Args:
+        split: the task's split.
+        settings: `classes`, and `class_weights`: "none", "balanced" (n / (classes * n of the class) over the training images,
+            as scikit-learn has it), or a mapping of classes to weights.
+    """
+    wanted = settings["class_weights"]
+    if wanted == "none":
+        return None
+    training = split[split["subset"] == "training"]
+    if wanted == "balanced":
+        counts = training["class"].value_counts()
+        wanted = {name: len(training) / (len(settings["classes"]) * counts[name]) for name in settings["classes"]}
+    return {image: float(wanted[name]) for image, name in zip(training["image"], training["class"], strict=True)}

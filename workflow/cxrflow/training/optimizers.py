@@ -1,15 +1,25 @@
 """Optimizers: Keras' own formulas, with TensorFlow's fused update where it has one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 
-def make_optimizer(name: str, learning_rate: float) -> keras.optimizers.Optimizer:
-    """The optimizer that a config names ("adam"), with Keras' defaults for all but the learning rate."""
-    if name == "adam" and keras.backend.backend() == "tensorflow":
-        return FusedAdam(learning_rate)
-    return {"adam": keras.optimizers.Adam}[name](learning_rate)
+def make_optimizer(settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    """The optimizer of an experiment's settings, with Keras' defaults for all that they do not name.
+
+    Args:
+        settings: `optimizer` (adam, adamw or sgd), `learning_rate`, `momentum` (of sgd), `weight_decay` (of adamw) and
+            `gradient_clip_norm` (of all gradients together; None for no limit).
+    """
+    common: dict[str, Any] = {"learning_rate": settings["learning_rate"], "global_clipnorm": settings["gradient_clip_norm"]}
+    name = settings["optimizer"]
+    if name == "sgd":
+        return keras.optimizers.SGD(momentum=settings["momentum"], **common)
+    if name == "adamw":
+        return keras.optimizers.AdamW(weight_decay=settings["weight_decay"], **common)
+    return FusedAdam(**common) if keras.backend.backend() == "tensorflow" else keras.optimizers.Adam(**common)
 
 
 class FusedAdam(keras.optimizers.Adam):

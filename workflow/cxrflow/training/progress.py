@@ -1,12 +1,21 @@
 """One line an epoch, for the screen and the log."""
 
-import pandas as pd
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+Rows = Sequence[Mapping[str, float]]
 
 
-def progress_line(history: pd.DataFrame, timing: pd.DataFrame, epochs: int) -> str:
-    """The newest epoch in one line: losses, accuracies, images a second, time left."""
-    now, pace = history.iloc[-1], timing.iloc[-1]
-    left = (epochs - len(history)) * timing["seconds"].tail(5).median()
+def progress_line(history: Rows, timing: Rows, epochs: int) -> str:
+    """The newest epoch in one line: losses, accuracies, images a second, time left.
+
+    Args:
+        history: rows of epoch, loss, accuracy, val_loss, val_accuracy.
+        timing: rows of epoch, seconds, images_per_second.
+        epochs: epochs to train in all.
+    """
+    now, pace = history[-1], timing[-1]
+    left = (epochs - len(history)) * median(row["seconds"] for row in timing[-5:])
     return (
         f"epoch {int(now['epoch']):>{len(str(epochs))}}/{epochs}"
         f"  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}"

@@ -1,0 +1,114 @@
+"""One process at a time on one training: a claim on the folder of its states.
+
+The claim is an advisory lock (flock), which the kernel gives back however the process ends. Where a shared file system keeps
+such locks to one node, the file `claim.json` tells those on other nodes: its holder touches it every few seconds, and a claim
+of another host that is not touched any more is over.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from cxrflow.stage.faults import Fault
+
+HEARTBEAT = 10.0  # seconds between two touches of a claim
+STALE = 60.0  # seconds without a touch after which another host's claim is over
+POLL = 0.5  # seconds between two looks at a claim that is held
+
+
+@contextmanager
+def claimed(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the claim on a folder; wait, and say once for whom, while another process holds it.
+
+    Args:
+        folder: made where it is not there.
+        say: is told whom this process waits for.
+
+    Raises:
+        Fault: the folder may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "claim.lock").open("a")
+    except OSError as error:
+        raise Fault(f"states: {folder}: {error.strerror}; it must be a folder that may be written") from None
+    note = folder / "claim.json"
+    with lock:
+        _wait(lock, note, say)
+        over = threading.Event()
+        beat = threading.Thread(target=_keep_alive, args=(note, over), daemon=True)
+        note.write_text(json.dumps(_holder()) + "\n", encoding="utf-8")
+        beat.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beat.join()
+            note.unlink(missing_ok=True)
+
+
+def _wait(lock: IO[str], note: Path, say: Callable[[str], None]) -> None:
+    told = False
+    seen, since = -1, 0.0
+    while True:
+        if _lock(lock):
+            touched = _touched_elsewhere(note)
+            if touched != seen:
+                seen, since = touched, time.monotonic()
+            if touched < 0 or time.monotonic() - since > STALE:
+                return
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        if not told:
+            say(f"waits: {_words(note)} trains this already")
+            told = True
+        time.sleep(POLL)
+
+
+def _lock(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _touched_elsewhere(note: Path) -> int:
+    """When another host's claim was touched last, in ns; -1 where there is none. Its clock need not agree with ours."""
+    try:
+        holder = json.loads(note.read_text(encoding="utf-8"))
+        touched = note.stat().st_mtime_ns
+    except FileNotFoundError:
+        return -1
+    except ValueError:  # its holder is writing it
+        return 0
+    return -1 if holder["host"] == socket.gethostname() else touched
+
+
+def _keep_alive(note: Path, over: threading.Event) -> None:
+    while not over.wait(HEARTBEAT):
+        note.touch()
+
+
+def _holder() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def _words(note: Path) -> str:
+    try:
+        holder = json.loads(note.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # it has just begun, or just ended
+        return "another process"
+    job = f", Slurm job {holder['slurm_job']}" if holder["slurm_job"] else ""
+    return f"process {holder['process']} on {holder['host']}{job}, since {holder['since']},"

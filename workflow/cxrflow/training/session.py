@@ -1,0 +1,220 @@
+"""A training and its states: where it begins, when it is saved, what is kept of it."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxrflow.stage.faults import Fault
+from cxrflow.training.batches import images_per_pass
+from cxrflow.training.engine import Progress, train
+from cxrflow.training.identity import rows_hash
+from cxrflow.training.schedules import epoch_of_stopping
+from cxrflow.training.states import State, drop_states, find_states, first_whole, read_state, write_state
+from cxrflow.training.stopping import Stopped, noticed_signals
+
+Say = Callable[[str], None]
+Rows = Callable[[int], pd.DataFrame]
+
+GENERATIONS = 2
+# Saving may take this share of the time: where a state takes long to write, it is written less often than `save_every`.
+SHARE_OF_SAVING = 0.025
+
+
+@dataclass
+class Timing:
+    """Seconds by epoch, over all processes that a training took."""
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    """Rows of epoch, seconds, saving (seconds of these that went into states), images_per_second (of training)."""
+    seconds: float = 0.0
+    """Of the epoch under way."""
+    saving: float = 0.0
+
+    def end_epoch(self, epoch: int, images: int) -> None:
+        """Close the row of an epoch in which so many training images were seen."""
+        self.epochs.append(
+            {
+                "epoch": epoch,
+                "seconds": round(self.seconds, 3),
+                "saving": round(self.saving, 3),
+                "images_per_second": round(images / self.seconds, 2),
+            }
+        )
+        self.seconds = self.saving = 0.0
+
+
+def states_to_use(
+    folder: Path, manifest: Rows, epochs: int, selected: int | None, say: Say
+) -> tuple[State | None, State | None]:
+    """The state to go on from, and that of the selected epoch where it is another one, as far as there are any.
+
+    Args:
+        folder: of the training's identity.
+        manifest: epoch to its rows; states that were made with other rows are told and not used.
+        epochs: epochs that are asked for.
+        selected: number of the epoch whose weights are wanted, or None for the last or the best.
+        say: is told of states that are not used, and why.
+    """
+    states = _of_these_rows(find_states(folder, say), manifest, epochs, say)
+    kept = None
+    if selected is not None and selected != epochs:
+        kept = first_whole((state for state in states if _position(state) == (selected, 0)), say)
+    most = epochs if selected is None or kept is not None else selected
+    start = first_whole((state for state in states if _position(state) <= (most, 0)), say)
+    if start is None and states:
+        say(
+            f"the states that are kept are of epoch {states[-1].epoch} and later; the first {most} epochs are trained "
+            "again (keep_states: every keeps the state at the end of each length)"
+        )
+    return start, kept
+
+
+def _of_these_rows(states: Sequence[State], manifest: Rows, epochs: int, say: Say) -> list[State]:
+    hash_of = cache(lambda epoch: rows_hash(manifest(epoch)))
+    fitting = []
+    for state in states:
+        # A longer manifest begins with the shorter one, so that rows beyond those asked for need not be there.
+        other = next((e for e, seen in enumerate(state.record["rows"][:epochs], 1) if seen != hash_of(e)), None)
+        if other is None:
+            fitting.append(state)
+        else:
+            say(f"the state {state.file} was made with other manifest rows in epoch {other}; it is not used")
+    return fitting
+
+
+def is_over(history: Sequence[Mapping[str, float]], epochs: int, settings: Mapping[str, Any]) -> bool:
+    """Whether nothing is left to train behind the epochs of a history."""
+    return len(history) >= epochs or epoch_of_stopping(settings, history) is not None
+
+
+def train_with_states(
+    folder: Path,
+    model: keras.Model,
+    start: State | None,
+    manifest: Rows,
+    pixels: Mapping[str, NDArray[np.uint8]],
+    split: pd.DataFrame,
+    settings: Mapping[str, Any],
+    epochs: int,
+    marks: Collection[int],
+    save_every: float,
+    workers: int,
+    report: Callable[[Sequence[Mapping[str, float]], Timing], None],
+) -> State:
+    """Train from a state, or from the beginning, to the end; write states on the way.
+
+    Args:
+        folder: of the training's identity.
+        model: of `cxrflow.training.engine.make_network`.
+        start: state to go on from.
+        manifest, pixels, split, settings, epochs, workers: see `cxrflow.training.engine.train`.
+        marks: epochs behind which a state is to stay.
+        save_every: seconds between two states.
+        report: called behind each epoch with the history and the timing so far.
+
+    Returns:
+        The state behind the last epoch.
+
+    Raises:
+        Stopped: SIGTERM or SIGINT came; the state is written.
+        Fault: a loss is no longer finite, or the disk is full.
+    """
+    progress = read_state(start, model) if start else Progress()
+    timing = Timing(**start.record["timing"]) if start else Timing()
+    rows = list(start.record["rows"]) if start else []
+    written, unsaved = start, False
+    saved_at, cost = time.monotonic(), 0.0
+
+    def rows_of(epoch: int) -> pd.DataFrame:
+        table = manifest(epoch)
+        rows[epoch - 1 :] = [rows_hash(table)]
+        return table
+
+    def save(kept: bool) -> State:
+        nonlocal written, unsaved, saved_at, cost
+        begin = time.monotonic()
+        record = {"epochs": timing.epochs, "seconds": timing.seconds, "saving": timing.saving}
+        try:
+            written = write_state(folder, model, progress, rows, record, written, kept)
+        except OSError as error:
+            at = f"; the state of epoch {written.epoch} is kept" if written else ""
+            raise Fault(
+                f"states: {folder}: {error.strerror}{at}; make room or mend it, then give the same command again"
+            ) from error
+        saved_at, unsaved = time.monotonic(), False
+        cost = saved_at - begin
+        timing.saving += cost
+        drop_states(folder, _to_keep(find_states(folder, print), written))
+        return written
+
+    with noticed_signals(lambda: not unsaved) as came:
+        begin = time.monotonic()
+        for moment in train(model, rows_of, pixels, split, settings, epochs, progress, workers):
+            unsaved = unsaved or moment != "validation"
+            now = time.monotonic()
+            timing.seconds, begin = timing.seconds + now - begin, now
+            if moment == "epoch":
+                timing.end_epoch(progress.epoch, _seen_in_an_epoch(split, settings))
+                report(progress.history, timing)
+            due = now - saved_at >= max(save_every, cost / SHARE_OF_SAVING)
+            stays = moment == "epoch" and (progress.epoch in marks or is_over(progress.history, epochs, settings))
+            signum = came()
+            if unsaved and (signum or stays or (due and moment != "validation")):
+                save(kept=stays)
+            if signum and not is_over(progress.history, epochs, settings):
+                raise Stopped(signum, _place(progress))
+    assert written is not None  # the last epoch's state always stays
+    return written
+
+
+def tidy_states(folder: Path, keep_states: str, used: Sequence[State]) -> None:
+    """Delete the states that a finished training leaves behind.
+
+    Args:
+        folder: of the training's identity.
+        keep_states: "longest" keeps the states that were used and those of longer trainings; "every" also those at the end of
+            shorter ones; "none" deletes all.
+        used: the states that the network was taken from.
+    """
+    last = max(_position(state) for state in used)
+    keep = [
+        state
+        for state in find_states(folder, print)
+        if keep_states != "none"
+        and (
+            state.file in [other.file for other in used]
+            or _position(state) > last
+            or (keep_states == "every" and state.record["kept"])
+        )
+    ]
+    drop_states(folder, keep)
+
+
+def _to_keep(states: Sequence[State], newest: State) -> list[State]:
+    """What stays while a training is under way: its last states, all that are marked, all that are further."""
+    own = [state for state in states if _position(state) <= _position(newest)][:GENERATIONS]
+    return [
+        state for state in states if state in own or state.record["kept"] or _position(state) > _position(newest)
+    ]
+
+
+def _position(state: State) -> tuple[int, int]:
+    return state.epoch, state.batches
+
+
+def _place(progress: Progress) -> str:
+    inside = f", step {progress.batches} of epoch {progress.epoch + 1}" if progress.batches else ""
+    return f"behind epoch {progress.epoch}{inside}"
+
+
+def _seen_in_an_epoch(split: pd.DataFrame, settings: Mapping[str, Any]) -> int:
+    training = int((split["subset"] == "training").sum())
+    return images_per_pass(training, settings["batch_size"], settings["incomplete_batch"])
