@@ -47,13 +47,13 @@ def by_image(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_longer_manifest_begins_with_the_shorter_one() -> None:
-    short = planned(a_split(IMAGES), 3, 4, STUDY, True)
-    longer = planned(a_split(IMAGES), 3, 9, STUDY, True)
+    short = planned(a_split(IMAGES), 3, 4, STUDY, "study")
+    longer = planned(a_split(IMAGES), 3, 9, STUDY, "study")
     pd.testing.assert_frame_equal(longer[longer["epoch"] <= 4].reset_index(drop=True), short)
 
 
 def test_one_epoch_alone_is_that_of_the_manifest() -> None:
-    manifest = planned(a_split(IMAGES), 3, 6, STUDY, True)
+    manifest = planned(a_split(IMAGES), 3, 6, STUDY, "study")
     images = a_split(IMAGES).query("subset == 'training'")["image"].tolist()
     alone = draw_epoch(images, "training", 3, 5, STUDY)
     wanted = manifest[(manifest["epoch"] == 5) & (manifest["subset"] == "training")].reset_index(drop=True)
@@ -74,8 +74,8 @@ def test_the_order_of_the_list_does_not_matter() -> None:
 
 
 def test_clean_validation_does_not_move_training() -> None:
-    augmented = planned(a_split(IMAGES), 0, 3, STUDY, True)
-    clean = planned(a_split(IMAGES), 0, 3, STUDY, False)
+    augmented = planned(a_split(IMAGES), 0, 3, STUDY, "study")
+    clean = planned(a_split(IMAGES), 0, 3, STUDY, "clean")
     training = augmented["subset"] == "training"
     pd.testing.assert_frame_equal(clean[training], augmented[training])
     numbers = clean.loc[~training, list(NUMBERS)].drop_duplicates()

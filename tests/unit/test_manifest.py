@@ -31,7 +31,7 @@ SPLIT = pd.DataFrame(
 
 
 def epochs(count: int) -> list[pd.DataFrame]:
-    return list(plan_augmentation(SPLIT, 0, count, RANGES, True))
+    return list(plan_augmentation(SPLIT, 0, count, RANGES, "study"))
 
 
 def test_each_epoch_is_read_as_it_was_planned(tmp_path: Path) -> None:
