@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from cxrflow.augmentation.draw import FLIPS, NUMBERS, draw_epoch
 from cxrflow.augmentation.transform import transform_image
-from cxrflow.images.decode import decode_image
 from cxrflow.plan_augmentation import plan_augmentation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
+from PIL import Image
 from scipy import stats
 
 STUDY = {
@@ -28,8 +28,8 @@ STUDY = {
 IMAGES = [f"train/covid/{number:03}.png" for number in range(20)]
 
 
-def keras_generator() -> ImageDataGenerator:
-    return ImageDataGenerator(rescale=1 / 255, fill_mode="constant", cval=0.0, **STUDY)
+def keras_generator(**switches: bool) -> ImageDataGenerator:
+    return ImageDataGenerator(rescale=1 / 255, fill_mode="constant", cval=0.0, **STUDY, **switches)
 
 
 def a_split(images: list[str]) -> pd.DataFrame:
@@ -37,18 +37,23 @@ def a_split(images: list[str]) -> pd.DataFrame:
     return pd.DataFrame({"image": images, "class": "covid", "subset": subsets})
 
 
+def planned(*arguments: Any) -> pd.DataFrame:
+    """The epochs of a plan, one below the other."""
+    return pd.concat(plan_augmentation(*arguments), ignore_index=True)
+
+
 def by_image(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["subset", "epoch", "image"], ignore_index=True).drop(columns="position")
 
 
 def test_a_longer_manifest_begins_with_the_shorter_one() -> None:
-    short = plan_augmentation(a_split(IMAGES), 3, 4, STUDY, True)
-    longer = plan_augmentation(a_split(IMAGES), 3, 9, STUDY, True)
+    short = planned(a_split(IMAGES), 3, 4, STUDY, "study")
+    longer = planned(a_split(IMAGES), 3, 9, STUDY, "study")
     pd.testing.assert_frame_equal(longer[longer["epoch"] <= 4].reset_index(drop=True), short)
 
 
 def test_one_epoch_alone_is_that_of_the_manifest() -> None:
-    manifest = plan_augmentation(a_split(IMAGES), 3, 6, STUDY, True)
+    manifest = planned(a_split(IMAGES), 3, 6, STUDY, "study")
     images = a_split(IMAGES).query("subset == 'training'")["image"].tolist()
     alone = draw_epoch(images, "training", 3, 5, STUDY)
     wanted = manifest[(manifest["epoch"] == 5) & (manifest["subset"] == "training")].reset_index(drop=True)
@@ -69,8 +74,8 @@ def test_the_order_of_the_list_does_not_matter() -> None:
 
 
 def test_clean_validation_does_not_move_training() -> None:
-    augmented = plan_augmentation(a_split(IMAGES), 0, 3, STUDY, True)
-    clean = plan_augmentation(a_split(IMAGES), 0, 3, STUDY, False)
+    augmented = planned(a_split(IMAGES), 0, 3, STUDY, "study")
+    clean = planned(a_split(IMAGES), 0, 3, STUDY, "clean")
     training = augmented["subset"] == "training"
     pd.testing.assert_frame_equal(clean[training], augmented[training])
     numbers = clean.loc[~training, list(NUMBERS)].drop_duplicates()
@@ -136,9 +141,9 @@ def test_each_place_of_an_epoch_is_as_likely_for_every_image(many: pd.DataFrame)
     assert stats.chisquare(counts).pvalue > 0.001
 
 
-def keras_pixels(image: np.ndarray, row: dict[str, Any]) -> np.ndarray:
+def keras_pixels(image: np.ndarray, row: dict[str, Any], **switches: bool) -> np.ndarray:
     """What Keras makes of an image and a row, back on the scale of 0 to 255."""
-    generator = keras_generator()
+    generator = keras_generator(**switches)
     parameters = {**row, "channel_shift_intensity": row["channel_shift"], "brightness": None}
     parameters["tx"], parameters["ty"] = row["tx"] * image.shape[0], row["ty"] * image.shape[1]
     transformed = generator.apply_transform(image.astype(np.float32), parameters)
@@ -159,19 +164,25 @@ def test_keras_pixels_of_made_images(shape: tuple[int, int], grey: bool) -> None
         image = np.broadcast_to(channels, (*shape, 3)).astype(np.uint8)
         ours = transform_image(image, row)
         assert ours.dtype == np.float32 and ours.shape == image.shape
-        np.testing.assert_allclose(ours, keras_pixels(image, row), atol=1e-3, err_msg=f"row {place}")
+        np.testing.assert_allclose(ours, keras_pixels(image, row), rtol=0, atol=1e-3, err_msg=f"row {place}")
 
 
 def place_of(shape: tuple[int, int]) -> int:
     return shape[0] * 100 + shape[1]
 
 
-def test_keras_pixels_of_the_study(study_data: Path) -> None:
-    files = sorted(study_data.glob("train/*/*"))[::4][:60]
-    assert len(files) == 60
-    for file, row in zip(files, rows_of(60, seed=9), strict=True):
-        image = decode_image(file, 224, "nearest")
-        np.testing.assert_allclose(transform_image(image, row), keras_pixels(image, row), atol=1e-3)
+@pytest.mark.parametrize("shape", [(224, 224), (225, 225), (224, 181), (97, 128)])
+def test_keras_pixels_of_the_study(study_data: Path, shape: tuple[int, int]) -> None:
+    """Fifty of the study's images, of all classes: most are grey, some coloured."""
+    files = sorted(study_data.glob("train/*/*"))[2::5][:50]
+    assert len(files) == 50 and len({file.parent for file in files}) == 4
+    coloured = 0
+    for file, row in zip(files, rows_of(50, seed=place_of(shape)), strict=True):
+        with Image.open(file) as opened:
+            image = np.asarray(opened.convert("RGB").resize(shape[::-1], Image.Resampling.NEAREST))
+        coloured += bool((image != image[..., :1]).any())
+        np.testing.assert_allclose(transform_image(image, row), keras_pixels(image, row), rtol=0, atol=1e-3)
+    assert 0 < coloured < 50
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, "none"])
@@ -180,11 +191,21 @@ def test_keras_pixels_of_each_number_alone(name: str) -> None:
     unchanged = draw_epoch(["a"], "training", 0, 1, None)[list(NUMBERS)].to_dict("records")[0]
     drawn = rows_of(1, seed=4)[0]
     row = {**unchanged, **({} if name == "none" else {name: True if name in FLIPS else drawn[name]})}
-    np.testing.assert_allclose(transform_image(image, row), keras_pixels(image, row), atol=1e-3)
+    np.testing.assert_allclose(transform_image(image, row), keras_pixels(image, row), rtol=0, atol=1e-3)
     if name == "none":
         np.testing.assert_array_equal(transform_image(image, row), image)
     else:
         assert not np.array_equal(transform_image(image, row), image)
+
+
+def test_keras_pixels_of_what_is_switched_on_but_never_fitted() -> None:
+    """The study's three further switches leave every pixel as it is, as Keras itself warns."""
+    image = np.random.default_rng(2).integers(0, 256, (30, 41, 3)).astype(np.uint8)
+    row = rows_of(1, seed=4)[0]
+    switches = {"featurewise_center": True, "featurewise_std_normalization": True, "zca_whitening": True}
+    with pytest.warns(UserWarning, match="hasn't been fit"):
+        found = keras_pixels(image, row, **switches)
+    np.testing.assert_array_equal(found, keras_pixels(image, row))
 
 
 @settings(max_examples=50, deadline=None)

@@ -62,6 +62,14 @@ def test_an_override_goes_before_an_experiments_own_key(study: dict[str, Any]) -
     assert {one.epochs for one in read_config(study).experiments.values()} == {2}
 
 
+@pytest.mark.parametrize("written", [True, False, "yes"])
+def test_validation_is_the_studys_or_clean(study: dict[str, Any], written: Any) -> None:
+    assert read_config(study).validation_augmented == "study"
+    assert faults_of({**study, "validation_augmented": written}) == [
+        f"validation_augmented: {written!r} is not allowed; allowed: study, clean"
+    ]
+
+
 @pytest.mark.parametrize(("written", "seeds"), [(1, [0]), (3, [0, 1, 2]), ([4, 2], [4, 2])])
 def test_seeds_are_a_number_or_a_list(study: dict[str, Any], written: Any, seeds: list[int]) -> None:
     assert read_config({**study, "seeds": written}).seeds == seeds

@@ -103,7 +103,7 @@ def test_a_run_as_the_study_has_these_lines_and_no_others(inputs):
         ),
         (
             "settings/validation_augmented",
-            False,
+            "clean",
             "are augmented as the training images are",
             "The validation images are not augmented; in the study they are, as read.",
         ),

@@ -25,7 +25,7 @@ def test_all_readings_of_the_study_are_as_read(inputs):
     assert {verdict for _, verdict in found.values()} == {SAME}
     assert found["last_hidden_units"] == ("16", SAME)
     assert found["mobilenet_epochs"] == ("220", SAME)
-    assert found["validation_augmented"] == ("true", SAME)
+    assert found["validation_augmented"] == ("study", SAME)
     assert found["tsne_settings"] == ("initialisation pca, learning_rate auto, perplexity 30, seed 0", SAME)
     assert found["images"] == ("306 images", SAME)
     assert found["versions"] == ("TensorFlow 2.21.0, Keras 3.15.1, Python 3.11.9", SAME)

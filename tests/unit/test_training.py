@@ -74,7 +74,7 @@ def small_network(outputs: int = 1) -> keras.Model:
 
 def train(split: pd.DataFrame, pixels: dict[str, np.ndarray], **changes: Any) -> tuple[keras.Model, Trained]:
     settings = {**SETTINGS, **changes}
-    manifest = plan_augmentation(split, 0, settings["epochs"], None, False)
+    manifest = pd.concat(plan_augmentation(split, 0, settings["epochs"], None, "clean"))
     model = small_network(1 if settings["loss"] == "binary_crossentropy" else 2)
     compile_network(model, settings)
     rows = lambda epoch: manifest[manifest["epoch"] == epoch]  # noqa: E731
@@ -173,7 +173,7 @@ def test_targets(split: pd.DataFrame) -> None:
 
 
 def test_one_epoch_is_read_alone(split: pd.DataFrame, tmp_path: Path) -> None:
-    manifest = plan_augmentation(split, 0, 5, None, False)
+    manifest = pd.concat(plan_augmentation(split, 0, 5, None, "clean"))
     write_table(tmp_path / "m.parquet", manifest)
     pd.testing.assert_frame_equal(
         epoch_rows(tmp_path / "m.parquet", 4),

@@ -4,29 +4,39 @@ One row per (subset, epoch, position). Nothing random is left to training: any i
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cxrflow.augmentation.draw import draw_epoch
+from cxrflow.augmentation.manifest import write_manifest
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.files import write_table
 
 
 def plan_augmentation(
-    split: pd.DataFrame, seed: int, epochs: int, ranges: Mapping[str, Any] | None, validation_augmented: bool
-) -> pd.DataFrame:
-    """The manifest of all epochs of a task and seed; see `cxrflow.augmentation.draw.draw_epoch` for its columns."""
+    split: pd.DataFrame, seed: int, epochs: int, ranges: Mapping[str, Any] | None, validation_augmented: str
+) -> Iterator[pd.DataFrame]:
+    """The epochs of a task and seed one by one, each with its training rows before its validation rows.
+
+    Args:
+        split: columns image and subset; the rows of other subsets are left alone.
+        seed: the run's seed.
+        epochs: so many, counted from 1.
+        ranges: keys of `config.models.Augmentation`, or None for images that are only shuffled.
+        validation_augmented: "study" draws validation images from the same ranges, "clean" only shuffles them.
+
+    Yields:
+        Rows as of `cxrflow.augmentation.draw.draw_epoch`.
+    """
     images = {subset: rows["image"].tolist() for subset, rows in split.groupby("subset")}
-    parts = []
     for epoch in range(1, epochs + 1):
-        parts.append(draw_epoch(images["training"], "training", seed, epoch, ranges))
-        parts.append(
-            draw_epoch(images["validation"], "validation", seed, epoch, ranges if validation_augmented else None)
+        training = draw_epoch(images["training"], "training", seed, epoch, ranges)
+        validation = draw_epoch(
+            images["validation"], "validation", seed, epoch, ranges if validation_augmented == "study" else None
         )
-    return pd.concat(parts, ignore_index=True)
+        yield pd.concat([training, validation], ignore_index=True)
 
 
 def main() -> None:
@@ -35,14 +45,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--ranges", type=json.loads, required=True, help="ranges as JSON, or null for none")
-    parser.add_argument("--validation-augmented", type=json.loads, required=True, help="true or false")
+    parser.add_argument(
+        "--validation-augmented",
+        choices=("study", "clean"),
+        required=True,
+        help="study: validation images are augmented as training images are; clean: they are not",
+    )
     parser.add_argument("--manifest", type=Path, required=True, help="manifest to write (Parquet)")
     args = parser.parse_args()
-    manifest = plan_augmentation(
-        pd.read_csv(args.split), args.seed, args.epochs, args.ranges, args.validation_augmented
-    )
-    write_table(args.manifest, manifest)
-    print(f"{args.epochs} epochs, {len(manifest)} rows")
+    epochs = plan_augmentation(pd.read_csv(args.split), args.seed, args.epochs, args.ranges, args.validation_augmented)
+    rows = write_manifest(args.manifest, epochs)
+    print(f"{args.epochs} epochs, {rows} rows")
 
 
 if __name__ == "__main__":

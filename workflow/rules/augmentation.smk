@@ -16,7 +16,7 @@ rule plan_augmentation:
         ranges=canonical_json(
             None if CONFIG.augmentation == "none" else CONFIG.augmentation.model_dump(exclude={"without_effect"})
         ),
-        validation_augmented=canonical_json(CONFIG.validation_augmented),
+        validation_augmented=CONFIG.validation_augmented,
         code=code_hash("cxrflow.plan_augmentation"),
     log:
         RESULTS / "logs/plan_augmentation/{task}/seed_{seed}/epochs_{epochs}.log",

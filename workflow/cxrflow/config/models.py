@@ -178,7 +178,7 @@ class Config(Strict):
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     resampling: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "nearest"
     augmentation: AugmentationOrNone = Augmentation()
-    validation_augmented: bool = True
+    validation_augmented: Literal["study", "clean"] = "study"
     experiments: Annotated[dict[FileName, Experiment], Field(min_length=1)]
     extras: dict[FileName, Experiment] = {}
     only: Annotated[list[FileName], BeforeValidator(_as_list)] | None = None

@@ -182,7 +182,7 @@ def _augmentation(inputs: Inputs) -> Iterator[Deviation]:
         "this run leaves them out, with the same effect.",
         False,
     )
-    if isinstance(augmentation, Mapping) and inputs.settings["validation_augmented"]:
+    if isinstance(augmentation, Mapping) and inputs.settings["validation_augmented"] == "study":
         yield Deviation("Validation", "The validation images are augmented as the training images are, as read.", False)
     else:
         yield Deviation("Validation", "The validation images are not augmented; in the study they are, as read.", True)
