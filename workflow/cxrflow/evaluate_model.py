@@ -9,7 +9,7 @@ import pandas as pd
 from cxrflow.evaluation.metrics import metrics_of, prediction_table
 from cxrflow.evaluation.predict import class_probabilities, predict_in_batches
 from cxrflow.images.pixels import open_pixels
-from cxrflow.networks.device import share_gpu
+from cxrflow.networks.device import CHOICES, set_up_device
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import read_json, write_json, write_table
 
@@ -23,8 +23,10 @@ def main() -> None:
     parser.add_argument("--positive", type=json.loads, default=None, help="positive class as JSON, or null")
     parser.add_argument("--predictions", type=Path, required=True, help="probabilities by image, to write (CSV)")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics to write (JSON)")
+    parser.add_argument("--threads", type=int, required=True, help="TensorFlow's threads; results depend on them")
+    parser.add_argument("--device", choices=CHOICES, default="auto", help="auto takes a GPU where there is one")
     args = parser.parse_args()
-    share_gpu()
+    set_up_device(args.device, args.threads)
     training = read_json(args.training)
     split = pd.read_csv(args.split)
     test = split[split["subset"] == "test"]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cxrflow.evaluation.predict import predict_in_batches
 from cxrflow.images.pixels import open_pixels
-from cxrflow.networks.device import share_gpu
+from cxrflow.networks.device import CHOICES, set_up_device
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import whole_file
 
@@ -30,8 +30,10 @@ def main() -> None:
     parser.add_argument("--pixels", type=Path, nargs="+", required=True, help="decoded pixels (.npy)")
     parser.add_argument("--feature-images", choices=sorted(SUBSETS_OF), required=True, help="which images")
     parser.add_argument("--features", type=Path, required=True, help="features to write (.npz)")
+    parser.add_argument("--threads", type=int, required=True, help="TensorFlow's threads; results depend on them")
+    parser.add_argument("--device", choices=CHOICES, default="auto", help="auto takes a GPU where there is one")
     args = parser.parse_args()
-    share_gpu()
+    set_up_device(args.device, args.threads)
     split = pd.read_csv(args.split)
     rows = split[split["subset"].isin(SUBSETS_OF[args.feature_images])]
     model = keras.saving.load_model(args.model, compile=False, safe_mode=True)

@@ -7,9 +7,10 @@ if it had not been, a longer one goes on where a shorter one ended, and a finish
 Writes the network of the selected epoch, uncompiled and with its preprocessing inside, so that any Keras can load it.
 """
 
+import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ from cxrflow.training.engine import make_network
 from cxrflow.training.followers import following
 from cxrflow.training.hardware import hardware
 from cxrflow.training.identity import identity_of, identity_parts, recorded_versions
-from cxrflow.training.progress import duration, progress_line
-from cxrflow.training.session import Timing, is_over, states_to_use, tidy_states, train_with_states
+from cxrflow.training.progress import Rows, duration, progress_line
+from cxrflow.training.session import KEEP_STATES, is_finished, states_to_use, tidy_states, train_with_states
 from cxrflow.training.states import State, best_weights, last_weights
 from cxrflow.training.stopping import Stopped
 
@@ -47,10 +48,15 @@ def selected_weights(
         kept: state behind the selected epoch, where `rule` is its number and it is not the last.
         rule: "last", "best" (lowest validation loss), or the number of an epoch.
         model: a network like the trained one, for the order of the weights.
+
+    Raises:
+        Fault: training stopped early, before the selected epoch.
     """
     if rule == "best":
         return end.record["best"]["epoch"], best_weights(end)
-    state = end if rule == "last" or end.epoch == rule or kept is None else kept
+    state = end if rule in ("last", end.epoch) else kept
+    if state is None:
+        raise Fault(f"selected_epoch: {rule}, but training stopped early behind epoch {end.epoch}; choose last or best")
     return state.epoch, last_weights(state, model)
 
 
@@ -63,10 +69,38 @@ def images_of(split: pd.DataFrame, settings: Mapping[str, Any]) -> dict[str, int
 
 
 def main() -> None:
+    args = _parser().parse_args()
+    settings: dict[str, Any] = args.settings
+    device = set_up_device(args.device, args.threads, settings["deterministic"])
+    split = pd.read_csv(args.split)
+    pixels = open_pixels(args.pixels)
+    first_epoch = read_epoch(args.manifest, 1)
+    parts = identity_parts(settings, args.seed, args.threads, device, args.weights, split, first_epoch, pixels)
+    folder = args.states / identity_of(parts)
+    images = images_of(split, settings)
+    _say(
+        f"{settings['backbone']} on {', '.join(settings['classes'])}: {images['training']} training and "
+        f"{images['validation']} validation images, {settings['epochs']} epochs on {device_name()}, initial weights: "
+        f"{args.weights.name if args.weights else settings['weights']}; training {folder.name}"
+    )
+    try:
+        with claimed(folder, _say):
+            end, kept = _trained(args, folder, split, pixels)
+            epoch = _write_network(args, end, kept)
+            _write_records(args, end, epoch, parts, images)
+            tidy_states(folder, args.keep_states, [state for state in (end, kept) if state is not None])
+    except Stopped as stop:
+        _say(str(stop))
+        sys.exit(stop.exit_status)
+    seconds = sum(row["seconds"] for row in end.record["timing"]["epochs"])
+    _say(f"trained {end.epoch} epochs in {duration(seconds)}; epoch {epoch} is kept")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = stage_parser(__doc__)
     parser.add_argument("--settings", type=json.loads, required=True, help="the experiment's settings, as JSON")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--threads", type=int, required=True, help="TensorFlow's threads")
+    parser.add_argument("--threads", type=int, required=True, help="TensorFlow's threads; results depend on them")
     parser.add_argument("--device", choices=CHOICES, default="auto", help="auto takes a GPU where there is one")
     parser.add_argument("--split", type=Path, required=True, help="split of the task (CSV)")
     parser.add_argument("--manifest", type=Path, required=True, help="augmentation manifest (Parquet)")
@@ -75,102 +109,114 @@ def main() -> None:
     )
     parser.add_argument("--weights", type=Path, help="initial weights of the backbone; without, they are random")
     parser.add_argument("--states", type=Path, required=True, help="folder of the states of all trainings")
-    parser.add_argument("--save-every", type=float, default=60, help="seconds between two states (default: %(default)s)")
+    parser.add_argument(
+        "--save-every", type=float, default=60, help="seconds between two states (default: %(default)s)"
+    )
     parser.add_argument(
         "--keep-states",
-        choices=("longest", "every", "none"),
+        choices=KEEP_STATES,
         default="longest",
-        help="what stays when the training has ended: the state of the longest (default), that at the end of every length, none",
+        help="what stays of a finished training: its last state and those of longer ones (default), also those at the end of "
+        "shorter ones, or none",
     )
     parser.add_argument("--model", type=Path, required=True, help="network to write (.keras)")
     parser.add_argument("--model-weights", type=Path, required=True, help="its weights alone, to write (.weights.h5)")
     parser.add_argument("--history", type=Path, required=True, help="loss and accuracy by epoch, to write (CSV)")
     parser.add_argument("--timing", type=Path, required=True, help="seconds by epoch, to write (CSV)")
     parser.add_argument("--training", type=Path, required=True, help="all that went into the run, to write (JSON)")
-    parser.add_argument("--picture", type=Path, help="learning curves, drawn anew while it trains (PNG)")
-    parser.add_argument("--tensorboard", type=Path, help="folder of event files, written while it trains")
-    args = parser.parse_args()
-    settings: dict[str, Any] = args.settings
-    epochs, rule = settings["epochs"], settings["selected_epoch"]
-    device = set_up_device(args.device, args.threads, settings["deterministic"])
-    split = pd.read_csv(args.split)
-    pixels = open_pixels(args.pixels)
-    parts = identity_parts(
-        settings, args.seed, args.threads, device, args.weights, split, read_epoch(args.manifest, 1), pixels
-    )
-    identity = identity_of(parts)
-    folder = args.states / identity
-    images = images_of(split, settings)
-    _say(
-        f"{settings['backbone']} on {', '.join(settings['classes'])}: {images['training']} training and "
-        f"{images['validation']} validation images, {epochs} epochs on {device_name()}, initial weights: "
-        f"{args.weights.name if args.weights else settings['weights']}; training {identity}"
-    )
+    parser.add_argument("--picture", type=Path, help="learning curves to draw anew while it trains (PNG)")
+    parser.add_argument("--tensorboard", type=Path, help="folder of event files to write while it trains")
+    return parser
+
+
+def _trained(
+    args: argparse.Namespace, folder: Path, split: pd.DataFrame, pixels: Mapping[str, NDArray[np.uint8]]
+) -> tuple[State, State | None]:
+    """The state behind the last epoch, and that behind the selected one where it is another: found, or trained."""
+    settings = args.settings
+    epochs = settings["epochs"]
+    number = settings["selected_epoch"] if isinstance(settings["selected_epoch"], int) else None
 
     def manifest(epoch: int) -> pd.DataFrame:
         return read_epoch(args.manifest, epoch)
 
-    with claimed(folder, _say):
-        number = rule if isinstance(rule, int) else None
-        start, kept = states_to_use(folder, manifest, epochs, number, _say)
-        if start is not None and is_over(start.record["history"], epochs, settings) and not start.batches:
-            _say(f"trained already, {start.epoch} epochs: the state is written out")
-            end = start
-        else:
-            if start is not None:
-                inside = f" and {start.batches} steps" if start.batches else ""
-                _say(f"goes on behind {start.epoch} epochs{inside}")
-            model = make_network(settings, args.seed, args.weights)
-            with following(folder, args.picture, args.tensorboard) as follow:
+    start, kept = states_to_use(folder, manifest, epochs, number, _say)
+    if start is not None and is_finished(start, epochs, settings):
+        _say(f"trained already, {start.epoch} epochs: its state is written out")
+        return start, kept
+    if start is not None:
+        _say(f"goes on behind epoch {start.epoch}" + (f" and {start.batches} steps" if start.batches else ""))
+    model = make_network(settings, args.seed, args.weights)
+    with following(folder, args.picture, args.tensorboard) as follow:
 
-                def report(history: Sequence[Mapping[str, float]], timing: Timing) -> None:
-                    _say(progress_line(history, timing.epochs, epochs))
-                    follow(history)
+        def report(history: Rows, timing: Rows) -> None:
+            _say(progress_line(history, timing, epochs))
+            follow(history)
 
-                end = train_with_states(
-                    folder, model, start, manifest, pixels, split, settings, epochs,
-                    {number} if number else set(), args.save_every, args.threads, report,
-                )  # fmt: skip
-            del model
-            keras.backend.clear_session()
-            _, kept = states_to_use(folder, manifest, epochs, number, _say)
-        plain = build_network(settings, args.seed, for_training=False)
-        epoch, weights = selected_weights(end, kept, rule, plain)
-        plain.set_weights(weights)
-        with whole_file(args.model) as part:
-            plain.save(part)
-        with whole_file(args.model_weights) as part:
-            plain.save_weights(part)
-        history = pd.DataFrame(end.record["history"])
-        timing = pd.DataFrame(end.record["timing"]["epochs"])
-        write_table(args.history, history)
-        write_table(args.timing, timing)
-        record = {
-            "identity": identity,
-            "epochs": epochs,
-            "trained_epochs": end.epoch,
-            "selected_epoch": {
-                "rule": "number" if number else rule,
-                "epoch": epoch,
-                "val_loss": float(history["val_loss"].iloc[epoch - 1]),
-            },
-            "classes": list(settings["classes"]),
-            "images": images,
-            "weights": {
-                "source": settings["weights"],
-                "file": args.weights.name if args.weights else None,
-                "sha256": parts["weights_sha256"],
-            },
-            "manifest_sha256": sha256_of_file(args.manifest),
-            **{key: value for key, value in parts.items() if key not in ("device", "versions", "weights_sha256")},
-            "settings": settings,
-            "device": device_name(),
-            "hardware": hardware(),
-            "versions": recorded_versions(),
-        }
-        write_json(args.training, record)
-        tidy_states(folder, args.keep_states, [state for state in (end, kept) if state is not None])
-    _say(f"trained {end.epoch} epochs in {duration(timing['seconds'].sum())}; epoch {epoch} is kept")
+        end = train_with_states(
+            folder,
+            model,
+            start,
+            manifest,
+            pixels,
+            split,
+            settings,
+            marks={number} if number else set(),
+            save_every=args.save_every,
+            workers=args.threads,
+            report=report,
+        )
+    del model
+    keras.backend.clear_session()
+    return end, states_to_use(folder, manifest, epochs, number, _say)[1]
+
+
+def _write_network(args: argparse.Namespace, end: State, kept: State | None) -> int:
+    """Write the network of the selected epoch; return which that is."""
+    model = build_network(args.settings, args.seed, for_training=False)
+    epoch, weights = selected_weights(end, kept, args.settings["selected_epoch"], model)
+    model.set_weights(weights)
+    with whole_file(args.model) as part:
+        model.save(part)
+    with whole_file(args.model_weights) as part:
+        model.save_weights(part)
+    return epoch
+
+
+def _write_records(
+    args: argparse.Namespace, end: State, epoch: int, parts: Mapping[str, Any], images: Mapping[str, int]
+) -> None:
+    """Write the history, the timing, and all that went into the training."""
+    settings, history = args.settings, pd.DataFrame(end.record["history"])
+    write_table(args.history, history)
+    write_table(args.timing, pd.DataFrame(end.record["timing"]["epochs"]))
+    rule = settings["selected_epoch"]
+    record = {
+        "identity": identity_of(parts),
+        "epochs": settings["epochs"],
+        "trained_epochs": end.epoch,
+        "selected_epoch": {
+            "rule": "number" if isinstance(rule, int) else rule,
+            "epoch": epoch,
+            "val_loss": float(history["val_loss"].iloc[epoch - 1]),
+        },
+        "settings": settings,
+        "classes": list(settings["classes"]),
+        "seed": args.seed,
+        "threads": args.threads,
+        "device": device_name(),
+        "hardware": hardware(),
+        "images": dict(images),
+        "weights": {
+            "source": settings["weights"],
+            "file": args.weights.name if args.weights else None,
+            "sha256": parts["weights_sha256"],
+        },
+        "manifest_sha256": sha256_of_file(args.manifest),
+        "versions": recorded_versions(),
+        "what_identifies_it": dict(parts),
+    }
+    write_json(args.training, record)
 
 
 def _say(text: str) -> None:

@@ -22,6 +22,7 @@ except Fault as fault:
 # Relative, so that a checkout which moves has the same inputs and params.
 PROJECT = Path(os.path.relpath(workflow.basedir))
 RESULTS = Path("results") / CONFIG.name
+STATES = Path("results") / "states"  # by what a training is, so shared by all names
 RESOURCES = PROJECT / "workflow" / "resources"
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
 IMAGES = Path(CONFIG.images) if CONFIG.images else RESULTS / "phantoms" / "images"

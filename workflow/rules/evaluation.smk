@@ -19,11 +19,14 @@ rule evaluate_model:
         metrics=RESULTS / "runs/{experiment}/seed_{seed}/metrics.json",
     params:
         positive=lambda wildcards: canonical_json(settings_of(wildcards.experiment)["positive"]),
+        threads=CONFIG.threads,
+        device=CONFIG.device,
         code=code_hash("cxrflow.evaluate_model"),
     log:
         RESULTS / "logs/evaluate_model/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/evaluate_model/{experiment}/seed_{seed}.tsv"
+    threads: CONFIG.threads
     resources:
         mem_mb=3000,
     conda:
@@ -35,6 +38,8 @@ rule evaluate_model:
             --training {input.training:q} \
             --split {input.split:q} \
             --pixels {input.pixels:q} \
+            --threads {params.threads:q} \
+            --device {params.device:q} \
             --positive {params.positive:q} \
             --predictions {output.predictions:q} \
             --metrics {output.metrics:q} 2>&1 | tee {log:q}
@@ -53,11 +58,14 @@ rule extract_features:
         features=RESULTS / "runs/{experiment}/seed_{seed}/features.npz",
     params:
         feature_images=CONFIG.feature_images,
+        threads=CONFIG.threads,
+        device=CONFIG.device,
         code=code_hash("cxrflow.extract_features"),
     log:
         RESULTS / "logs/extract_features/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/extract_features/{experiment}/seed_{seed}.tsv"
+    threads: CONFIG.threads
     resources:
         mem_mb=3000,
     conda:
@@ -68,6 +76,8 @@ rule extract_features:
             --model {input.model:q} \
             --split {input.split:q} \
             --pixels {input.pixels:q} \
+            --threads {params.threads:q} \
+            --device {params.device:q} \
             --feature-images {params.feature_images:q} \
             --features {output.features:q} 2>&1 | tee {log:q}
         """

@@ -1,7 +1,10 @@
 # Training.
 #
 # Requires: the task's split, pixels and augmentation manifest, and the backbone's initial weights
-# Makes:    runs/{experiment}/seed_{seed}/ model.keras, history.csv, timing.csv, training.json
+# Makes:    runs/{experiment}/seed_{seed}/ model.keras, model.weights.h5, history.csv, timing.csv, training.json; while it
+#           trains, progress.png there
+# Keeps:    results/states/{identity}/, from which a training goes on; no output, since Snakemake deletes outputs of jobs that
+#           it starts again
 
 
 rule train_model:
@@ -17,6 +20,7 @@ rule train_model:
         networks=ancient(rules.describe_networks.output.networks),
     output:
         model=RESULTS / "runs/{experiment}/seed_{seed}/model.keras",
+        model_weights=RESULTS / "runs/{experiment}/seed_{seed}/model.weights.h5",
         history=RESULTS / "runs/{experiment}/seed_{seed}/history.csv",
         timing=RESULTS / "runs/{experiment}/seed_{seed}/timing.csv",
         training=RESULTS / "runs/{experiment}/seed_{seed}/training.json",
@@ -25,6 +29,16 @@ rule train_model:
         # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
         threads=CONFIG.threads,
         weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+        device=CONFIG.device,
+        states=STATES,
+        save_every=CONFIG.save_every,
+        keep_states=CONFIG.keep_states,
+        picture=lambda wildcards: RESULTS / f"runs/{wildcards.experiment}/seed_{wildcards.seed}/progress.png",
+        tensorboard=lambda wildcards: (
+            ["--tensorboard", RESULTS / f"tensorboard/{wildcards.experiment}/seed_{wildcards.seed}"]
+            if CONFIG.tensorboard
+            else []
+        ),
         code=code_hash("cxrflow.train_model"),
     log:
         RESULTS / "logs/train_model/{experiment}/seed_{seed}.log",
@@ -46,8 +60,15 @@ rule train_model:
             --manifest {input.manifest:q} \
             --pixels {input.pixels:q} \
             {params.weights:q} \
+            --device {params.device:q} \
+            --states {params.states:q} \
+            --save-every {params.save_every:q} \
+            --keep-states {params.keep_states:q} \
+            --picture {params.picture:q} \
+            {params.tensorboard:q} \
             --model {output.model:q} \
+            --model-weights {output.model_weights:q} \
             --history {output.history:q} \
             --timing {output.timing:q} \
-            --training {output.training:q} 2>&1 | tee {log:q}
+            --training {output.training:q} 2>&1 | tee -i {log:q}
         """

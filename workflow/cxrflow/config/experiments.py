@@ -70,11 +70,14 @@ def layers_of(raw: Mapping[str, Any], section: str, name: str) -> list[tuple[str
 
 
 def layered(layers: list[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The keys of all layers, stronger ones over weaker ones, `head` key by key."""
+    """The keys of all layers, stronger ones over weaker ones, `head` key by key.
+
+    A mapping that says its kind (a schedule) stands for itself: keys of another kind do not shine through.
+    """
     result: dict[str, Any] = {}
     for _, keys in layers:
         for key, value in keys.items():
-            both = _is_keys(value) and _is_keys(result.get(key))
+            both = _is_keys(value) and _is_keys(result.get(key)) and "kind" not in value
             result[key] = {**result[key], **value} if both else value
     return result
 

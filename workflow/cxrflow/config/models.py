@@ -111,6 +111,64 @@ class Head(Strict):
     last_hidden_units: Positive
 
 
+class Cosine(Strict):
+    """The learning rate falls along half a cosine."""
+
+    kind: Literal["cosine"]
+    epochs: Positive
+    """Length of the fall, its own: more epochs of training do not stretch it."""
+    final: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the first rate that is left at its end."""
+
+
+class Step(Strict):
+    """The learning rate falls behind named epochs."""
+
+    kind: Literal["step"]
+    at: Annotated[list[Positive], Field(min_length=1), AfterValidator(_no_repeats)]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+
+class Plateau(Strict):
+    """The learning rate falls when the validation loss no longer does."""
+
+    kind: Literal["plateau"]
+    patience: Positive = 10
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    min_delta: Annotated[float, Field(ge=0)] = 0.0001
+    minimum: Annotated[float, Field(ge=0)] = 0.0
+
+
+class EarlyStopping(Strict):
+    """Training ends when the validation loss no longer falls."""
+
+    patience: Positive = 10
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+def _kind_of_schedule(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return f"<{kind}>" if kind in ("cosine", "step", "plateau") else "<word>"
+
+
+Schedule = Annotated[
+    Annotated[Literal["constant"], Tag("<word>")]
+    | Annotated[Cosine, Tag("<cosine>")]
+    | Annotated[Step, Tag("<step>")]
+    | Annotated[Plateau, Tag("<plateau>")],
+    Discriminator(_kind_of_schedule),
+]
+ClassWeights = Annotated[
+    Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Tag("<other>")]
+    | Annotated[Literal["none", "balanced"], Tag("<word>")],
+    Discriminator(_word_or_other),
+]
+SelectedEpoch = Annotated[
+    Annotated[Positive, Tag("<other>")] | Annotated[Literal["last", "best"], Tag("<word>")],
+    Discriminator(_word_or_other),
+]
+
+
 class Experiment(Strict):
     """One network, trained on one task."""
 
@@ -128,11 +186,20 @@ class Experiment(Strict):
     batchnorm_momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     batch_size: Positive
     incomplete_batch: Literal["dropped", "kept"] = "dropped"
-    optimizer: Literal["adam"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0, le=10)]
+    schedule: Schedule = "constant"
+    momentum: Fraction = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.004
+    gradient_clip_norm: Annotated[float, Field(gt=0)] | None = None
     loss: Literal["binary_crossentropy", "categorical_crossentropy"]
+    label_smoothing: Fraction = 0.0
+    class_weights: ClassWeights = "none"
     epochs: Annotated[int, Field(ge=1, le=100_000)]
-    selected_epoch: Literal["last", "best"] = "last"
+    early_stopping: EarlyStopping | None = None
+    selected_epoch: SelectedEpoch = "last"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    deterministic: bool = False
     seeds: Seeds | None = None
 
 
@@ -188,6 +255,10 @@ class Config(Strict):
     tsne: Tsne = Tsne()
     claims: str | None = None
     threads: Positive = 2
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    save_every: Annotated[float, Field(ge=0, le=86_400)] = 60
+    keep_states: Literal["longest", "every", "none"] = "longest"
+    tensorboard: bool = False
     environment: Literal["cpu", "gpu"] = "cpu"
     versions: Literal["reported", "locked"] = "reported"
 

@@ -145,9 +145,19 @@ def _faults_of_experiment(config: Config, experiment: Experiment) -> list[tuple[
         near = did_you_mean(experiment.task, config.tasks)
         return [("task", f"there is no task '{experiment.task}'{near}; allowed: {', '.join(config.tasks)}")]
     classes = config.tasks[experiment.task].classes
+    faults = []
     if experiment.loss == "binary_crossentropy" and len(classes) != 2:
-        return [("loss", f"binary_crossentropy is for two classes; task {experiment.task} has {len(classes)}")]
-    return []
+        faults.append(("loss", f"binary_crossentropy is for two classes; task {experiment.task} has {len(classes)}"))
+    if experiment.precision == "bfloat16" and experiment.input_scaling == "study":
+        why = "bfloat16 has 3 numbers in the study's range of input, -1 to -0.992, so that the network would be blind"
+        faults.append(("precision", f"{why}; use float32, or input_scaling: imagenet"))
+    if isinstance(experiment.class_weights, dict) and sorted(experiment.class_weights) != sorted(classes):
+        faults.append(("class_weights", f"must name the classes of task {experiment.task}: {', '.join(classes)}"))
+    if isinstance(experiment.selected_epoch, int) and experiment.selected_epoch > experiment.epochs:
+        faults.append(
+            ("selected_epoch", f"{experiment.selected_epoch} is behind the last of {experiment.epochs} epochs")
+        )
+    return faults
 
 
 def _at(raw: Mapping[str, Any], section: str, name: str, key: str, why: str) -> str:

@@ -1,7 +1,8 @@
 """Build an experiment's network: pixels, preprocessing, backbone, head, last hidden layer, output."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ def build_network(
         settings: an experiment's settings, with `classes` in the order of the outputs.
         seed: of all random initial weights and of dropout.
         weights: weights file of the backbone, or None for random weights.
-        for_training: with `backbone_batchnorm: inference`, batch normalisation is held still by layers of its own;
-            False gives plain layers with the same weights, which any Keras can load.
+        for_training: with `backbone_batchnorm: inference`, batch normalisation is held still by layers of its own, and with
+            `precision: bfloat16` the layers compute in it (their weights are float32 all the same); False gives plain
+            float32 layers with the same weights, which any Keras can load.
 
     Returns:
         Model from pixels, float (batch, size, size, 3) with values 0 to 255, to probabilities: (batch, 1) for a
@@ -33,27 +35,35 @@ def build_network(
         Fault: more frozen layers than the backbone has, an image size that it does not take, weights of another network.
     """
     keras.utils.set_random_seed(seed)
-    size = settings["image_size"]
-    backbone = _prepared_backbone(settings, weights, for_training)
+    size, start = settings["image_size"], settings["head_initialisation"]
+    # Pixels and probabilities are float32 in any precision: bfloat16's 8 bits are too few for either.
     pixels = keras.Input((size, size, 3), name="pixels")
     x = preprocessing_layers(settings["backbone"], settings["input_scaling"], pixels)
-    x = _head(settings["head"], settings["head_initialisation"])(backbone(x))
-    x = _dense(settings["head"]["last_hidden_units"], "relu", settings["head_initialisation"], "last_hidden")(x)
+    with _precision(settings["precision"] if for_training else "float32"):
+        x = _prepared_backbone(settings, weights, for_training)(x)
+        x = _head(settings["head"], start)(x)
+        x = _dense(settings["head"]["last_hidden_units"], "relu", start, "last_hidden")(x)
     binary = settings["loss"] == "binary_crossentropy"
     units, activation = (1, "sigmoid") if binary else (len(settings["classes"]), "softmax")
-    return keras.Model(pixels, _dense(units, activation, settings["head_initialisation"], "output")(x))
+    return keras.Model(pixels, _dense(units, activation, start, "output")(x))
+
+
+@contextmanager
+def _precision(precision: str) -> Iterator[None]:
+    """Layers that are made in this block compute in float32 or bfloat16; their weights are float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _prepared_backbone(settings: Mapping[str, Any], weights: Path | None, for_training: bool) -> Any:
     name = settings["backbone"]
     backbone = make_backbone(name, settings["image_size"])
     if weights is not None:
-        try:
-            backbone.load_weights(weights)
-        except (ValueError, OSError, KeyError) as error:
-            raise Fault(
-                f"weights: {weights}: not weights of {name} without top: {' '.join(str(error).split())}"
-            ) from None
+        _load_weights(backbone, weights, name)
     if settings["backbone_batchnorm"] == "inference" and for_training:
         backbone = with_stored_statistics(backbone)
     frozen = settings["frozen_layers"]

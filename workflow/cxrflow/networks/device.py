@@ -45,7 +45,9 @@ def device_name() -> str:
         import tensorflow as tf
 
         gpus = tf.config.get_visible_devices("GPU")
-        return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)) if gpus else "cpu"
+        return (
+            str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)) if gpus else "cpu"
+        )
     if backend == "jax":
         import jax
 

@@ -60,7 +60,9 @@ def batches(
                 following = parts[place + AHEAD]
                 coming.append((following, _begin(pool, following, pixels)))
             yield Batch(
-                np.stack([image.result() for image in images]), np.stack([targets[image] for image in part["image"]]), part
+                np.stack([image.result() for image in images]),
+                np.stack([targets[image] for image in part["image"]]),
+                part,
             )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -70,9 +72,7 @@ def _begin(
     pool: ThreadPoolExecutor, part: pd.DataFrame, pixels: Mapping[str, NDArray[np.uint8]]
 ) -> list[Future[NDArray[np.float32]]]:
     drawn = [dict(zip(NUMBERS, row, strict=True)) for row in part[list(NUMBERS)].itertuples(index=False)]
-    return [
-        pool.submit(transform_image, pixels[image], row) for image, row in zip(part["image"], drawn, strict=True)
-    ]
+    return [pool.submit(transform_image, pixels[image], row) for image, row in zip(part["image"], drawn, strict=True)]
 
 
 def _cuts(images: int, batch_size: int, incomplete_batch: str) -> list[tuple[int, int]]:

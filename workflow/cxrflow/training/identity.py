@@ -114,7 +114,7 @@ def _pixels_hash(pixels: Mapping[str, NDArray[np.uint8]], images: list[str]) -> 
     digest = blake2b(digest_size=16)
     for image in images:
         digest.update(f"{image}\0".encode("utf-8", "surrogateescape"))
-        digest.update(np.ascontiguousarray(pixels[image]))
+        digest.update(np.ascontiguousarray(pixels[image]).data)
     return digest.hexdigest()
 
 

@@ -13,7 +13,10 @@ def make_optimizer(settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
         settings: `optimizer` (adam, adamw or sgd), `learning_rate`, `momentum` (of sgd), `weight_decay` (of adamw) and
             `gradient_clip_norm` (of all gradients together; None for no limit).
     """
-    common: dict[str, Any] = {"learning_rate": settings["learning_rate"], "global_clipnorm": settings["gradient_clip_norm"]}
+    common: dict[str, Any] = {
+        "learning_rate": settings["learning_rate"],
+        "global_clipnorm": settings["gradient_clip_norm"],
+    }
     name = settings["optimizer"]
     if name == "sgd":
         return keras.optimizers.SGD(momentum=settings["momentum"], **common)

@@ -16,13 +16,15 @@ from cxrflow.stage.faults import Fault
 from cxrflow.training.batches import images_per_pass
 from cxrflow.training.engine import Progress, train
 from cxrflow.training.identity import rows_hash
+from cxrflow.training.progress import Rows
 from cxrflow.training.schedules import epoch_of_stopping
 from cxrflow.training.states import State, drop_states, find_states, first_whole, read_state, write_state
 from cxrflow.training.stopping import Stopped, noticed_signals
 
 Say = Callable[[str], None]
-Rows = Callable[[int], pd.DataFrame]
+Manifest = Callable[[int], pd.DataFrame]
 
+KEEP_STATES = ("longest", "every", "none")
 GENERATIONS = 2
 # Saving may take this share of the time: where a state takes long to write, it is written less often than `save_every`.
 SHARE_OF_SAVING = 0.025
@@ -52,7 +54,7 @@ class Timing:
 
 
 def states_to_use(
-    folder: Path, manifest: Rows, epochs: int, selected: int | None, say: Say
+    folder: Path, manifest: Manifest, epochs: int, selected: int | None, say: Say
 ) -> tuple[State | None, State | None]:
     """The state to go on from, and that of the selected epoch where it is another one, as far as there are any.
 
@@ -77,7 +79,7 @@ def states_to_use(
     return start, kept
 
 
-def _of_these_rows(states: Sequence[State], manifest: Rows, epochs: int, say: Say) -> list[State]:
+def _of_these_rows(states: Sequence[State], manifest: Manifest, epochs: int, say: Say) -> list[State]:
     hash_of = cache(lambda epoch: rows_hash(manifest(epoch)))
     fitting = []
     for state in states:
@@ -90,6 +92,11 @@ def _of_these_rows(states: Sequence[State], manifest: Rows, epochs: int, say: Sa
     return fitting
 
 
+def is_finished(state: State, epochs: int, settings: Mapping[str, Any]) -> bool:
+    """Whether nothing is left to train behind a state."""
+    return not state.batches and is_over(state.record["history"], epochs, settings)
+
+
 def is_over(history: Sequence[Mapping[str, float]], epochs: int, settings: Mapping[str, Any]) -> bool:
     """Whether nothing is left to train behind the epochs of a history."""
     return len(history) >= epochs or epoch_of_stopping(settings, history) is not None
@@ -99,15 +106,15 @@ def train_with_states(
     folder: Path,
     model: keras.Model,
     start: State | None,
-    manifest: Rows,
+    manifest: Manifest,
     pixels: Mapping[str, NDArray[np.uint8]],
     split: pd.DataFrame,
     settings: Mapping[str, Any],
-    epochs: int,
+    *,
     marks: Collection[int],
     save_every: float,
     workers: int,
-    report: Callable[[Sequence[Mapping[str, float]], Timing], None],
+    report: Callable[[Rows, Rows], None],
 ) -> State:
     """Train from a state, or from the beginning, to the end; write states on the way.
 
@@ -115,10 +122,10 @@ def train_with_states(
         folder: of the training's identity.
         model: of `cxrflow.training.engine.make_network`.
         start: state to go on from.
-        manifest, pixels, split, settings, epochs, workers: see `cxrflow.training.engine.train`.
+        manifest, pixels, split, settings, workers: see `cxrflow.training.engine.train`.
         marks: epochs behind which a state is to stay.
         save_every: seconds between two states.
-        report: called behind each epoch with the history and the timing so far.
+        report: called behind each epoch with the rows of history and timing so far.
 
     Returns:
         The state behind the last epoch.
@@ -127,6 +134,7 @@ def train_with_states(
         Stopped: SIGTERM or SIGINT came; the state is written.
         Fault: a loss is no longer finite, or the disk is full.
     """
+    epochs = settings["epochs"]
     progress = read_state(start, model) if start else Progress()
     timing = Timing(**start.record["timing"]) if start else Timing()
     rows = list(start.record["rows"]) if start else []
@@ -163,7 +171,7 @@ def train_with_states(
             timing.seconds, begin = timing.seconds + now - begin, now
             if moment == "epoch":
                 timing.end_epoch(progress.epoch, _seen_in_an_epoch(split, settings))
-                report(progress.history, timing)
+                report(progress.history, timing.epochs)
             due = now - saved_at >= max(save_every, cost / SHARE_OF_SAVING)
             stays = moment == "epoch" and (progress.epoch in marks or is_over(progress.history, epochs, settings))
             signum = came()
@@ -201,9 +209,7 @@ def tidy_states(folder: Path, keep_states: str, used: Sequence[State]) -> None:
 def _to_keep(states: Sequence[State], newest: State) -> list[State]:
     """What stays while a training is under way: its last states, all that are marked, all that are further."""
     own = [state for state in states if _position(state) <= _position(newest)][:GENERATIONS]
-    return [
-        state for state in states if state in own or state.record["kept"] or _position(state) > _position(newest)
-    ]
+    return [state for state in states if state in own or state.record["kept"] or _position(state) > _position(newest)]
 
 
 def _position(state: State) -> tuple[int, int]:

@@ -104,7 +104,9 @@ def read_state(state: State, model: keras.Model) -> Progress:
     best, record = None, state.record
     if record["best"] is not None:
         best = Best(record["best"]["epoch"], record["best"]["val_loss"], best_weights(state))
-    return Progress([dict(row) for row in record["history"]], state.batches, record["images"], dict(record["sums"]), best)
+    return Progress(
+        [dict(row) for row in record["history"]], state.batches, record["images"], dict(record["sums"]), best
+    )
 
 
 def last_weights(state: State, model: keras.Model) -> list[NDArray[Any]]:

@@ -1,0 +1,134 @@
+"""Files of a tiny training, and `cxrflow.train_model` as a process on them: MobileNet at 32 px, dropout, Adam, float32."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from cxrflow.augmentation.manifest import write_manifest
+from cxrflow.plan_augmentation import plan_augmentation
+from cxrflow.stage.files import read_json, write_table
+
+CLASSES = ["covid", "normal"]
+SETTINGS: dict[str, Any] = {
+    "backbone": "MobileNet",
+    "weights": "random",
+    "image_size": 32,
+    "frozen_layers": 80,
+    "head": {"pooling": "average", "dense_units": [16], "dropout": 0.3, "last_hidden_units": 8},
+    "head_initialisation": "glorot_uniform",
+    "input_scaling": "imagenet",
+    "backbone_batchnorm": "train",
+    "batchnorm_momentum": 0.9,
+    "batch_size": 4,
+    "incomplete_batch": "kept",
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "momentum": 0.0,
+    "weight_decay": 0.004,
+    "gradient_clip_norm": None,
+    "loss": "binary_crossentropy",
+    "label_smoothing": 0.0,
+    "class_weights": "none",
+    "epochs": 4,
+    "early_stopping": None,
+    "selected_epoch": "last",
+    "precision": "float32",
+    "deterministic": False,
+    "classes": CLASSES,
+}
+RANGES = {
+    "rotation_range": 50,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.2,
+    "shear_range": 0.25,
+    "zoom_range": 0.1,
+    "channel_shift_range": 20,
+    "horizontal_flip": True,
+    "vertical_flip": True,
+}
+EPOCHS = 60
+"""Epochs of the manifest, more than any test trains."""
+
+
+@dataclass(frozen=True)
+class TinyTraining:
+    """A folder with split, pixels and manifest."""
+
+    folder: Path
+
+    def command(self, out: str, states: str = "states", *flags: str, **changes: Any) -> list[str]:
+        """The command that trains into a folder `out`, with some settings changed."""
+        place = self.folder / out
+        settings = {**SETTINGS, **changes}
+        arguments: dict[str, object] = {
+            "settings": json.dumps(settings),
+            "seed": 0,
+            "threads": 1,
+            "device": "cpu",
+            "split": self.folder / "split.csv",
+            "manifest": self.folder / "manifest.parquet",
+            "states": self.folder / states,
+            "model": place / "model.keras",
+            "model-weights": place / "model.weights.h5",
+            "history": place / "history.csv",
+            "timing": place / "timing.csv",
+            "training": place / "training.json",
+        }
+        named = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
+        pixels = [str(self.folder / f"{name}.npy") for name in CLASSES]
+        return [sys.executable, "-m", "cxrflow.train_model", *named, "--pixels", *pixels, *flags]
+
+    def start(self, out: str, states: str = "states", *flags: str, **changes: Any) -> subprocess.Popen[str]:
+        """The training as a process under way."""
+        command = self.command(out, states, *flags, **changes)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+
+    def run(self, out: str, states: str = "states", *flags: str, **changes: Any) -> str:
+        """Train, and give what was printed."""
+        with self.start(out, states, *flags, **changes) as process:
+            output, errors = process.communicate()
+        assert process.returncode == 0, output + errors
+        return output
+
+    def state_folder(self, states: str = "states") -> Path:
+        """The folder of the one training whose states lie there."""
+        (folder,) = (self.folder / states).iterdir()
+        return folder
+
+    def results(self, out: str) -> dict[str, bytes]:
+        """What a training is held by: the bytes of its weights and of its history."""
+        place = self.folder / out
+        return {name: (place / name).read_bytes() for name in ("model.weights.h5", "history.csv")}
+
+    def training(self, out: str) -> dict[str, Any]:
+        """training.json."""
+        return read_json(self.folder / out / "training.json")
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process' environment, Keras on TensorFlow unless told otherwise."""
+    return {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
+
+
+def make_files(folder: Path) -> TinyTraining:
+    """14 training, 6 validation and 4 test images of noise, one class brighter."""
+    random = np.random.default_rng(0)
+    rows = []
+    for name in CLASSES:
+        subsets = ["training"] * 7 + ["validation"] * 3 + ["test"] * 2
+        images = [f"{'test' if s == 'test' else 'train'}/{name}/{n:02}.png" for n, s in enumerate(subsets)]
+        pixels = random.integers(0, 180, (len(images), 32, 32, 3)) + (70 if name == "normal" else 0)
+        np.save(folder / f"{name}.npy", pixels.astype(np.uint8))
+        write_table(folder / f"{name}.csv", pd.DataFrame({"image": images, "sha256": "-"}))
+        rows += [{"image": i, "class": name, "subset": s} for i, s in zip(images, subsets, strict=True)]
+    split = pd.DataFrame(rows)
+    write_table(folder / "split.csv", split)
+    write_manifest(folder / "manifest.parquet", plan_augmentation(split, 0, EPOCHS, RANGES, "study"))
+    return TinyTraining(folder)
