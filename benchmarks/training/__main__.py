@@ -1,0 +1,162 @@
+"""How fast cxrflow trains, as ratios against the study's notebook and against tf.data with Keras' random layers.
+
+    python benchmarks/training --images FOLDER --weights FOLDER [--rounds 5] [--only ROW …]
+
+FOLDER of images: train/<class>/ of the study's four classes; of weights: files for InceptionV3 and MobileNet. Each
+contender is a process of its own; they take turns, an epoch each, so that a noisy machine is noisy for all of them. The first
+epoch, in which networks are compiled, is not counted; what is printed are ratios of medians.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from cxrflow.config.read import read_config, read_yaml
+from cxrflow.config.settings import experiment_settings, training_settings
+from cxrflow.networks.weights import find_weights
+
+PROJECT = Path(__file__).resolve().parents[2]
+THREADS = 2
+# Row: experiment, settings changed for cxrflow and the bare step, least ratio to the notebook.
+ROWS: dict[str, tuple[str, dict[str, Any], float]] = {
+    "binary InceptionV3, float32": ("binary_inception_v3", {}, 1.25),
+    "multiclass InceptionV3, float32": ("multiclass_inception_v3", {}, 1.4),
+    "multiclass MobileNet, float32": ("multiclass_mobilenet", {}, 1.4),
+    "binary InceptionV3, bfloat16": (
+        "binary_inception_v3",
+        {"precision": "bfloat16", "input_scaling": "imagenet"},
+        1.8,
+    ),
+}
+PEERS = ("notebook", "keras_layers")
+
+
+def prepared(folder: Path, images: Path, classes: list[str], size: int) -> list[str]:
+    """Index, split and decode a task's images with cxrflow's own stages; the flags that contenders take."""
+    task = folder / "images"
+    for place in ("train", "test"):
+        (task / place).mkdir(parents=True)
+        for name in classes:
+            (task / place / name).symlink_to((images / place / name).resolve())
+    _stage(
+        "index_images",
+        root=task,
+        classes=classes,
+        missing_images="warn",
+        workers=THREADS,
+        images=folder / "images.parquet",
+    )
+    _stage(
+        "split_images", images=folder / "images.parquet", classes=classes, rule="keras", validation_fraction=0.2,
+        split=folder / "split.csv",
+    )  # fmt: skip
+    arrays = []
+    for place in ("train", "test"):
+        for name in classes:
+            array = folder / f"{place}_{name}.npy"
+            _stage(
+                "cache_pixels", images=folder / "images.parquet", root=task, folder=f"{place}/{name}", size=size,
+                resampling="nearest", pixels=array,
+            )  # fmt: skip
+            arrays.append(str(array))
+    return ["--images", str(task), "--split", str(folder / "split.csv"), "--pixels", *arrays]
+
+
+def _stage(name: str, **flags: object) -> None:
+    command = [sys.executable, "-m", f"cxrflow.{name}"]
+    for key, value in flags.items():
+        values = [str(part) for part in value] if isinstance(value, list) else [str(value)]
+        command += [f"--{key.replace('_', '-')}", *values]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def contenders(
+    names: list[str], settings: Mapping[str, Mapping[str, Any]], flags: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Processes that train an epoch when told to, by name."""
+    started = {}
+    for name in names:
+        command = [sys.executable, str(Path(__file__).with_name("contenders.py")), name]
+        command += ["--settings", json.dumps(settings[name]), "--threads", str(THREADS), *flags]
+        started[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield started
+    finally:
+        for process in started.values():
+            process.kill()
+            process.communicate()
+
+
+def one_epoch(process: Any) -> dict[str, float]:
+    """Have a contender train an epoch; what it tells of it."""
+    process.stdin.write("\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit("a contender ended; its message is above")
+    told: dict[str, float] = json.loads(line)
+    return told
+
+
+def compared(row: str, images: Path, weights: Path, rounds: int) -> None:
+    """Run one row's contenders and print its ratios."""
+    experiment, changes, least = ROWS[row]
+    config = read_config({**read_yaml(PROJECT / "config.yaml"), "images": str(images), "weights": str(weights)})
+    study = training_settings(experiment_settings(config, experiment))
+    ours = {**study, **changes}
+    names = ["cxrflow", "bare_step", *PEERS]
+    settings = {name: study if name in PEERS else ours for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        flags = prepared(Path(folder), images, study["classes"], study["image_size"])
+        flags += ["--weights", str(find_weights(str(weights), study["backbone"]))]
+        with contenders(names, settings, flags) as processes:
+            for name in names:  # compiled one after the other
+                one_epoch(processes[name])
+            told: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+            for _ in range(rounds):
+                for name in names:
+                    told[name].append(one_epoch(processes[name]))
+    pace = {name: median(turn["images"] / turn["seconds"] for turn in turns) for name, turns in told.items()}
+    seconds = {name: median(turn["seconds"] for turn in turns) for name, turns in told.items()}
+    memory = {name: turns[-1]["peak_memory"] for name, turns in told.items()}
+    print_row(f"{row}: images/s ÷ notebook", pace["cxrflow"] / pace["notebook"], f">= {least}")
+    print_row(f"{row}: images/s ÷ tf.data and random layers", pace["cxrflow"] / pace["keras_layers"], ">= 1.1")
+    beside = median(
+        (own["seconds"] - bare["seconds"]) / own["seconds"]
+        for own, bare in zip(told["cxrflow"], told["bare_step"], strict=True)
+    )
+    print_row(f"{row}: share of an epoch beside the bare step", beside, "< 0.05")
+    print_row(f"{row}: peak memory ÷ notebook", memory["cxrflow"] / memory["notebook"], "<= 1.15")
+    shown = ", ".join(f"{name} {seconds[name]:.1f} s ({pace[name]:.1f} images/s)" for name in names)
+    print(f"    an epoch: {shown}", flush=True)
+
+
+def print_row(name: str, ratio: float, wanted: str) -> None:
+    """Name, ratio, wanted."""
+    print(f"{name:<75} {ratio:6.2f}   {wanted}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, required=True, help="folder with train/<class>/ and test/<class>/")
+    parser.add_argument("--weights", type=Path, required=True, help="folder of weights files")
+    parser.add_argument("--rounds", type=int, default=5, help="epochs of each contender (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    args = parser.parse_args()
+    begin = time.monotonic()
+    for row in args.only:
+        compared(row, args.images, args.weights, args.rounds)
+    print(f"{time.monotonic() - begin:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()
