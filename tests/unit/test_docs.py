@@ -14,7 +14,7 @@ from cxrflow.claims.model import KINDS, VERDICTS
 from cxrflow.claims.registry import MEASURES
 from cxrflow.config.models import Config
 from cxrflow.config.read import PARTIAL_KEYS, laid_over, read_config, read_yaml
-from cxrflow.doctor import set_values
+from cxrflow.config.set_values import set_values
 from documents import (
     FENCE,
     FILES,

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from cxrflow.config.models import Config
 from cxrflow.config.read import read_config, read_yaml
-from cxrflow.doctor import config_and_faults, set_values, short_list
+from cxrflow.config.set_values import set_values
+from cxrflow.doctor import config_and_faults, short_list
 from cxrflow.machine.duration import done_seeds, duration_finding, human, paces_of_runs, seconds_an_epoch
 from cxrflow.machine.findings import Finding, fault, note, ok, size, some_of
 from cxrflow.machine.gpu import TensorFlowView, ask_tensorflow, gpu_finding, gpus_in_machine

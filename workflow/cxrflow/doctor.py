@@ -11,10 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cxrflow.config.models import Config
 from cxrflow.config.read import laid_over, read_config, read_yaml
+from cxrflow.config.set_values import set_values
 from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.machine.duration import duration_finding
 from cxrflow.machine.findings import Finding, fault, note
@@ -24,31 +23,7 @@ from cxrflow.machine.packages import installed_versions, locked_versions, packag
 from cxrflow.machine.plan import plan_findings
 from cxrflow.machine.room import disk_finding, free_disk, free_memory, memory_finding, needed_room
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault, raise_all
-
-
-def set_values(pairs: list[str]) -> dict[str, Any]:
-    """Config values of the form key=value, read as Snakemake's --config reads them (parse_config in snakemake/cli.py).
-
-    Raises:
-        Fault: one has no `=`.
-    """
-    raise_all([f"--set {pair}: must be key=value" for pair in pairs if "=" not in pair])
-    return {key: _value(text.strip("'\"")) for key, _, text in (pair.partition("=") for pair in pairs)}
-
-
-def _value(text: str) -> Any:
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    if text in ("", "True", "False"):
-        return text == "True" if text else None
-    try:
-        return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes texts, lists and mappings alone
-    except yaml.YAMLError:
-        return text
+from cxrflow.stage.faults import Fault
 
 
 def config_and_faults(raw: Mapping[str, Any]) -> tuple[Config | None, list[Finding]]:

@@ -20,13 +20,7 @@ PLOTS = [
     for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}.svg")
 ]
 SPLITS = [RESULTS / f"split/{task}.csv" for task in sorted({keys.task for keys in CONFIG.selected().values()})]
-# The whole config as the stages see it: the extras too, since claims about the searches look for their settings.
-EVERYTHING = canonical_json(
-    {
-        **CONFIG.model_dump(exclude={"experiments", "extras"}),
-        "experiments": {name: settings_of(name) for name in [*CONFIG.experiments, *CONFIG.extras]},
-    }
-)
+EVERYTHING = canonical_json(whole_settings(CONFIG))
 
 if CLAIMS:
 

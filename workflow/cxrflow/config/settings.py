@@ -25,3 +25,12 @@ def experiment_settings(config: Config, name: str) -> dict[str, Any]:
 def training_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Of an experiment's settings, those that its training depends on: a task's name and its positive class are none."""
     return {key: value for key, value in settings.items() if key not in ("task", "positive")}
+
+
+def whole_settings(config: Config) -> dict[str, Any]:
+    """The whole config as the last stages see it: the extras too, since claims about the searches look for their settings."""
+    names = [*config.experiments, *config.extras]
+    return {
+        **config.model_dump(exclude={"experiments", "extras"}),
+        "experiments": {name: experiment_settings(config, name) for name in names},
+    }

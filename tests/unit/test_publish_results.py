@@ -1,0 +1,117 @@
+"""Published results: what is copied, that nothing of the machine is in them, and that their scorecard can be made again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cxrflow.claims.load import load_claims
+from cxrflow.claims.runs import Runs
+from cxrflow.claims.score import score
+from cxrflow.config.settings import whole_settings
+from cxrflow.publish_results import publish_results
+from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import read_json, write_table, write_text
+from cxrflow.verify_results import changed_files, differing_rows, scorecard_again
+from made_results import ROOT, made_config, make_results
+
+CLAIMS = ROOT / "workflow/resources/claims.csv"
+NAME = "binary_inception_v3"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of one experiment, published."""
+    folder = tmp_path_factory.mktemp("published")
+    results = folder / "results"
+    config = made_config(only=[NAME], weights="/home/someone/weights")
+    selected = make_results(results, config)
+    settings = whole_settings(config)
+    runs = Runs(
+        results / "runs",
+        selected,
+        settings,
+        read_json(results / "networks.json"),
+        read_json(results / "data_audit.json"),
+    )
+    write_table(results / "scorecard.csv", score(load_claims(CLAIMS), runs))
+    write_text(results / "report/index.html", "<p>report</p>")
+    (results / f"runs/{NAME}/seed_0/model.keras").write_bytes(b"large")
+    write_text(folder / "docs/old.txt", "of an earlier time")
+    assert publish_results(results, folder / "docs", settings, selected) == len(list_files(folder / "docs"))
+    return folder / "docs"
+
+
+def list_files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_published(published: Path) -> None:
+    run = f"runs/{NAME}/seed_0"
+    plots = f"plots/{NAME}/seed_0"
+    names = (
+        "embedding.csv",
+        "history.csv",
+        "metrics.json",
+        "predictions.csv",
+        "separation.json",
+        "timing.csv",
+        "training.json",
+    )
+    assert list_files(published) == sorted(
+        [
+            "SHA256SUMS",
+            "config.json",
+            "data_audit.json",
+            "networks.json",
+            "report/index.html",
+            "scorecard.csv",
+            "split/binary.csv",
+            *(f"{run}/{name}" for name in names),
+            *(f"{plots}/{name}.svg" for name in ("confusion", "curves", "embedding")),
+        ]
+    )
+
+
+def test_no_path_of_the_machine_is_published(published: Path) -> None:
+    for path in published.rglob("*"):
+        assert path.is_dir() or b"/home/someone" not in path.read_bytes(), path
+
+
+def test_the_scorecard_can_be_made_again(published: Path) -> None:
+    again = scorecard_again(published, CLAIMS)
+    assert changed_files(published) == []
+    assert len(again) == 109
+    assert differing_rows(again, again) == []
+    assert again.set_index("id").loc["binary_batch", "verdict"] == "as configured"
+
+
+def test_a_changed_number_is_told(published: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "docs"
+    shutil.copytree(published, copy)
+    metrics = copy / f"runs/{NAME}/seed_0/metrics.json"
+    values = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps({**values, "accuracy": 0.125}))
+    (copy / "split/binary.csv").unlink()
+    assert changed_files(copy) == [
+        f"{metrics} is not the published file: its SHA-256 is another",
+        f"{copy / 'split/binary.csv'} is missing",
+    ]
+    rows = differing_rows(scorecard_again(published, CLAIMS), scorecard_again(copy, CLAIMS))
+    assert len(rows) >= 1 and all(row.startswith("binary_test_accuracy: ") for row in rows)
+
+
+def test_claims_that_are_others_are_told(published: Path) -> None:
+    again = scorecard_again(published, CLAIMS)
+    assert differing_rows(again, again.iloc[1:]) == ["the claims are not those of the published scorecard"]
+
+
+def test_missing_results_are_all_named_and_the_folder_stays(published: Path, tmp_path: Path) -> None:
+    config = made_config(only=[NAME])
+    selected = make_results(tmp_path / "results", config)
+    before = list_files(published)
+    with pytest.raises(Fault) as fault:
+        publish_results(tmp_path / "results", published, whole_settings(config), selected)
+    assert len(fault.value.messages) == 2
+    assert all("is missing; run Snakemake first" in message for message in fault.value.messages)
+    assert list_files(published) == before

@@ -1,0 +1,94 @@
+"""Copy what came out of a run into a folder that can be published: all that its scorecard is made from, its plots, its page.
+
+Not a stage: it reads the config as Snakemake would. Left behind are models, states, pixels, manifests, logs, and the paths of
+this machine; contents are known by their hashes in training.json and data_audit.json all the same. `verify_results` makes the
+scorecard again from such a folder.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cxrflow.config.read import laid_over, read_config, read_yaml
+from cxrflow.config.set_values import set_values
+from cxrflow.config.settings import whole_settings
+from cxrflow.stage.command import run_stage, stage_parser
+from cxrflow.stage.faults import raise_all
+from cxrflow.stage.files import sha256_of_file, write_json, write_text
+
+OF_RESULTS = ("networks.json", "data_audit.json", "scorecard.csv", "report/index.html")
+OF_RUN = (
+    "history.csv",
+    "timing.csv",
+    "training.json",
+    "predictions.csv",
+    "metrics.json",
+    "embedding.csv",
+    "separation.json",
+)
+OF_PLOTS = ("curves.svg", "confusion.svg", "embedding.svg")
+# Where things lie on the machine that ran it.
+PATHS = ("images", "weights")
+
+
+def files_to_publish(tasks: Sequence[str], selected: Mapping[str, Sequence[int]], claims: bool) -> list[str]:
+    """Paths below the results' folder."""
+    runs = [f"{name}/seed_{seed}" for name, seeds in selected.items() for seed in seeds]
+    return [
+        *(name for name in OF_RESULTS if claims or name != "scorecard.csv"),
+        *(f"split/{task}.csv" for task in tasks),
+        *(f"runs/{run}/{name}" for run in runs for name in OF_RUN),
+        *(f"plots/{run}/{name}" for run in runs for name in OF_PLOTS),
+    ]
+
+
+def publish_results(
+    results: Path, folder: Path, settings: Mapping[str, Any], selected: Mapping[str, Sequence[int]]
+) -> int:
+    """Replace a folder by the publishable part of some results.
+
+    Args:
+        results: folder of one config's results.
+        folder: made anew; SHA256SUMS in it lists its files.
+        settings: of `whole_settings`.
+        selected: experiment to the seeds of its runs.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        Fault: results are missing; all of them are named.
+    """
+    tasks = sorted({settings["experiments"][name]["task"] for name in selected})
+    names = files_to_publish(tasks, selected, settings["claims"] is not None)
+    raise_all([f"{results / name} is missing; run Snakemake first" for name in names if not (results / name).is_file()])
+    part = folder.with_name(f".part-{folder.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    for name in names:
+        (part / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(results / name, part / name)
+    shown = {key: value for key, value in settings.items() if key not in PATHS}
+    write_json(part / "config.json", {"settings": shown, "selected": {k: list(v) for k, v in selected.items()}})
+    names = sorted([*names, "config.json"])
+    write_text(part / "SHA256SUMS", "".join(f"{sha256_of_file(part / name)}  {name}\n" for name in names))
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+    return len(names) + 1
+
+
+def main() -> None:
+    parser = stage_parser(__doc__)
+    parser.add_argument("--config", type=Path, nargs="+", required=True, help="config.yaml, and overlays on it")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further values, as for --config")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
+    parser.add_argument("--folder", type=Path, required=True, help="folder to make; what it holds is replaced")
+    args = parser.parse_args()
+    config = read_config(laid_over(read_yaml(*args.config), set_values(args.set)))
+    selected = {name: config.seeds_of(name) for name in config.selected()}
+    count = publish_results(args.results / config.name, args.folder, whole_settings(config), selected)
+    print(f"{args.folder}: {count} files")
+
+
+if __name__ == "__main__":
+    run_stage(main)
