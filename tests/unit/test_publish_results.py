@@ -36,6 +36,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_table(results / "scorecard.csv", score(load_claims(CLAIMS), runs))
     write_text(results / "report/index.html", "<p>report</p>")
+    write_text(results / f"runs/{NAME}/seed_0/predictions.csv", "image,class,predicted\n")
     (results / f"runs/{NAME}/seed_0/model.keras").write_bytes(b"large")
     write_text(folder / "docs/old.txt", "of an earlier time")
     assert publish_results(results, folder / "docs", settings, selected) == len(list_files(folder / "docs"))
@@ -67,7 +68,7 @@ def test_what_is_published(published: Path) -> None:
             "report/index.html",
             "scorecard.csv",
             "split/binary.csv",
-            *(f"{run}/{name}" for name in names),
+            *(f"{run}/{name}" for name in (*tables, *records)),
             *(f"{plots}/{name}.svg" for name in ("confusion", "curves", "embedding")),
         ]
     )
@@ -112,6 +113,6 @@ def test_missing_results_are_all_named_and_the_folder_stays(published: Path, tmp
     before = list_files(published)
     with pytest.raises(Fault) as fault:
         publish_results(tmp_path / "results", published, whole_settings(config), selected)
-    assert len(fault.value.messages) == 2
+    assert len(fault.value.messages) == 3
     assert all("is missing; run Snakemake first" in message for message in fault.value.messages)
     assert list_files(published) == before
