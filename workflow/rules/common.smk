@@ -3,6 +3,7 @@ import os
 import time
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import Wildcards
 
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, training_settings
@@ -92,6 +93,12 @@ def manifest_of(wildcards):
     """The augmentation manifest of an experiment's task, as long as its training."""
     settings = settings_of(wildcards.experiment)
     return RESULTS / f"augmentation/{settings['task']}/seed_{wildcards.seed}/epochs_{settings['epochs']}.parquet"
+
+
+def first_run_of(wildcards):
+    """The first selected experiment of a task, with its lowest seed: by it the augmentation of the task is shown."""
+    name = next(name for name in SELECTED if settings_of(name)["task"] == wildcards.task)
+    return Wildcards(fromdict={"experiment": name, "seed": min(SELECTED[name])})
 
 
 def initial_weights(experiment):

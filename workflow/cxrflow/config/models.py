@@ -187,6 +187,7 @@ class Config(Strict):
     feature_images: Literal["training_folder", "test_folder", "both"] = "training_folder"
     tsne: Tsne = Tsne()
     claims: str | None = None
+    embed_images: Literal["licence", "all", "none"] = "licence"
     threads: Positive = 2
     environment: Literal["cpu", "gpu"] = "cpu"
     versions: Literal["reported", "locked"] = "reported"
