@@ -34,11 +34,11 @@ def main() -> None:
     parser.add_argument("--audit", type=Path, required=True, help="audit of the images (JSON)")
     parser.add_argument("--assumptions", type=Path, required=True, help="what the study leaves open (CSV)")
     parser.add_argument("--splits", type=Path, nargs="+", required=True, help="splits (CSV), named after their tasks")
-    parser.add_argument("--study-config", type=Path, help="the study's own config (YAML), to tell differing settings")
-    parser.add_argument("--locked-versions", type=Path, help="lock file, to tell differing packages")
     parser.add_argument(
         "--sheets", type=Path, nargs="+", default=[], help="what sheets of the augmentation show (JSON), beside them"
     )
+    parser.add_argument("--study-config", type=Path, help="the study's own config (YAML), to tell differing settings")
+    parser.add_argument("--locked-versions", type=Path, help="lock file, to tell differing packages")
     parser.add_argument("--scorecard", type=Path, help="judged claims (CSV)")
     parser.add_argument("--page", type=Path, required=True, help="folder of the page's template and style sheet")
     parser.add_argument("--report", type=Path, required=True, help="page to write (HTML)")

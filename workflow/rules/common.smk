@@ -1,9 +1,9 @@
 # The typed config, and the few functions by which rules name files and params. Every rule takes what it needs from here.
 import os
 import time
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import Wildcards
 
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, training_settings
@@ -98,7 +98,7 @@ def manifest_of(wildcards):
 def first_run_of(wildcards):
     """The first selected experiment of a task, with its lowest seed: by it the augmentation of the task is shown."""
     name = next(name for name in SELECTED if settings_of(name)["task"] == wildcards.task)
-    return Wildcards(fromdict={"experiment": name, "seed": min(SELECTED[name])})
+    return SimpleNamespace(experiment=name, seed=min(SELECTED[name]))
 
 
 def initial_weights(experiment):
