@@ -109,7 +109,7 @@ def measure(folder: Path, size: int, batch_size: int, rounds: int) -> dict[str, 
     one, two = set(cores[:1]), set(cores[:2])
     with tempfile.TemporaryDirectory() as scratch:
         arrays = decode(folder, size, Path(scratch))
-        pixels = open_pixels(arrays)
+        pixels = open_pixels(list(arrays))
         whole = len(pixels) // batch_size * batch_size
         # Whole batches alone, so that each has its place in the shared memory.
         parts = parts_of(list(pixels), batch_size)[: whole // batch_size]

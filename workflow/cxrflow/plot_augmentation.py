@@ -4,6 +4,7 @@ X-rays have licences. With --embed-images licence only images are shown whose li
 change them; the sheet names their sources and licences. What was shown, and what was withheld, is written beside it.
 """
 
+import textwrap
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,6 +28,8 @@ TILE = 80
 """Height and width of a picture of the sheet in pixels, so that a page with several sheets stays light."""
 NAME_LENGTH = 18
 GAP = 0.08
+LETTERS_PER_INCH = 14
+"""So many stand in an inch of the credit, or a few more."""
 
 
 def choose_images(training: pd.DataFrame, by_licence: bool) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -81,13 +84,15 @@ def sheet_figure(
         shown: image and class of each row of tiles, sorted by class.
         tiles: as of `tiles_of`.
         epochs: one for each column but the first.
-        credit: a line below.
+        credit: a text below.
     """
     classes = list(dict.fromkeys(shown["class"]))
     columns = ["original", *(f"epoch {epoch}" for epoch in epochs)]
     side = 0.85
-    figure = new_figure(1.5 + side * len(columns), 1.0 + side * len(shown) + 0.1 * len(classes), title)
-    figure.supxlabel(plain(credit), x=0.01, ha="left", size=8, color=FAINT)
+    width = 1.5 + side * len(columns)
+    figure = new_figure(width, 1.0 + side * len(shown) + 0.1 * len(classes), title)
+    below = textwrap.fill(credit, int(LETTERS_PER_INCH * width))
+    figure.supxlabel(plain(below), x=0.01, ha="left", size=8, color=FAINT)
     if shown.empty:
         return figure
     heights = [int((shown["class"] == name).sum()) for name in classes]

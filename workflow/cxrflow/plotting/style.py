@@ -142,7 +142,7 @@ def tidied(svg: str) -> str:
 
 
 def photographs_as_jpeg(svg: str) -> str:
-    """An SVG whose embedded pictures are JPEG, a third of the size; those with transparent parts stay PNG, as drawn.
+    """An SVG whose embedded pictures are JPEG, which is smaller; those with transparent parts stay PNG, as drawn.
 
     Viewers may smooth them, which Matplotlib forbids for pictures that keep their own pixels.
     """
