@@ -14,6 +14,7 @@ from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings
 from cxrflow.evaluation.metrics import metrics_of, prediction_table
 from cxrflow.evaluation.separation import separation_of
+from cxrflow.plot_augmentation import TILE, credit_line, sheet_figure
 from cxrflow.plot_confusion import confusion_figure
 from cxrflow.plot_curves import curves_figure
 from cxrflow.plot_embedding import embedding_figure
@@ -22,6 +23,7 @@ from cxrflow.report.inputs import (
     Inputs,
     read_assumptions,
     read_runs,
+    read_sheets,
     read_study_config,
     read_text_table,
     selected_experiments,
@@ -64,7 +66,11 @@ def make_results(folder: Path, config: Config, **audit: Any) -> dict[str, list[i
 
 
 def made_inputs(
-    folder: Path, config: Config, selected: dict[str, list[int]], scorecard: pd.DataFrame | None = None
+    folder: Path,
+    config: Config,
+    selected: dict[str, list[int]],
+    scorecard: pd.DataFrame | None = None,
+    sheets: tuple[Path, ...] = (),
 ) -> Inputs:
     """What the report's page is made from, read from what `make_results` wrote; the lock holds the made versions."""
     settings = {
@@ -80,6 +86,7 @@ def made_inputs(
         assumptions=read_assumptions(ASSUMPTIONS),
         splits={path.stem: read_text_table(path) for path in sorted((folder / "split").glob("*.csv"))},
         plots=folder / "plots",
+        sheets=read_sheets(sheets),
         study=read_study_config(ROOT / "config.yaml"),
         locked={name: version for name, version in VERSIONS.items() if name not in ("python", "backend")},
         scorecard=scorecard,
@@ -153,6 +160,29 @@ def make_run(folder: Path, name: str, settings: dict[str, Any], seed: int) -> No
         write_figure(curves_figure(history, f"{name}, seed {seed}", epochs), plots / "curves.svg")
         write_figure(confusion_figure(metrics, f"{name}, seed {seed}"), plots / "confusion.svg")
         write_figure(embedding_figure(points, separation, f"{name}, seed {seed}"), plots / "embedding.svg")
+
+
+def make_sheet(folder: Path, task: str, classes: list[str], withheld: dict[str, int]) -> Path:
+    """Write the sheet of a task's augmentation, two images a class but of those withheld; returns its JSON."""
+    file = folder / "plots/augmentation" / f"{task}.json"
+    columns = ["image", "class", "source", "licence"]
+    shown = pd.DataFrame(
+        [
+            (f"train/{name}/{place}.png", name, "Kermany et al.", "CC BY 4.0")
+            for name in classes
+            if name not in withheld
+            for place in range(2)
+        ],
+        columns=columns,
+    )
+    tiles = np.random.default_rng(0).integers(0, 256, (len(shown), 7, TILE, TILE, 3), dtype=np.uint8)
+    credit = credit_line(shown, phantoms=False)
+    epochs = [1, 2, 3, 4, 5, 6]
+    with styled():
+        write_figure(sheet_figure(shown, tiles, epochs, credit), file.with_suffix(".svg"))
+    record = {"task": task, "seed": 0, "epochs": epochs, "credit": credit, "shown": shown.to_dict("records")}
+    write_json(file, {**record, "withheld": withheld})
+    return file
 
 
 def made_history(epochs: int, generator: np.random.Generator) -> pd.DataFrame:

@@ -1,9 +1,11 @@
 """Tests of the report's page: what it says, and what its HTML is."""
 
+import base64
 import dataclasses
 import json
 import re
 import sys
+import xml.etree.ElementTree as ET
 from html import unescape
 from html.parser import HTMLParser
 
@@ -15,12 +17,13 @@ from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings
 from cxrflow.report import scorecard
 from cxrflow.report.again import overlay_of
+from cxrflow.report.inputs import read_sheets
 from cxrflow.report.page import render_page
 from cxrflow.report.tables import head_words
 from cxrflow.report.words import number, percent, thousands
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import canonical_json, write_table
-from made_results import ASSUMPTIONS, ROOT, made_config, made_inputs, made_scorecard, make_results
+from made_results import ASSUMPTIONS, ROOT, changed, made_config, made_inputs, made_scorecard, make_results, make_sheet
 
 PAGE = ROOT / "workflow/report/page"
 VOID = {"meta", "img", "br", "wbr"}
@@ -79,7 +82,12 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inputs(results):
-    return made_inputs(*results, scorecard=SCORECARD)
+    folder, config, _ = results
+    sheets = (
+        make_sheet(folder, "binary", config.classes_of("binary"), {"covid": 47}),
+        make_sheet(folder, "multiclass", config.classes_of("multiclass"), {}),
+    )
+    return made_inputs(*results, scorecard=SCORECARD, sheets=sheets)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,7 @@ def test_the_page_fetches_and_runs_nothing(html):
 
 def test_the_sections_come_in_their_order(html):
     titles = re.findall(r'<h2 id="(\w+)-title">', html)
-    assert titles == "run study networks results curves features backbones data scorecard again".split()
+    assert titles == "run study networks results curves features backbones data augmentation scorecard again".split()
 
 
 def test_research_only_is_said_at_the_top_at_the_results_and_at_the_foot(html):
@@ -218,6 +226,51 @@ def test_every_claim_is_on_the_page_with_its_verdict_in_words(html):
         assert re.search(r'aria-hidden="true">.</span> ([a-z ]+)</span>', html[at:])[1] == row["verdict"]
 
 
+def augmentation_section(html):
+    section = html[html.index('<section id="augmentation"') :]
+    return section[: section.index("</section>")]
+
+
+def test_each_sheet_of_the_augmentation_is_on_the_page_with_its_credit(inputs, html):
+    section = augmentation_section(html)
+    pictures = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', section)
+    assert len(pictures) == 2
+    for (data, alt), sheet in zip(pictures, inputs.sheets, strict=True):
+        svg = base64.b64decode(data).decode()
+        assert ET.fromstring(svg).tag.endswith("svg")
+        credit = "Pictures: Kermany et al. (CC BY 4.0). Shrunk; from epoch 1 on changed by augmentation."
+        assert credit in svg and credit in unescape(alt) and f"task {sheet['task']} " in alt
+    assert "Validation images are augmented in the same way; test images never are." in words_of(section)
+
+
+def test_withheld_images_are_told_with_what_shows_them(html):
+    notes = re.findall(r'<p class="note">(.*?)</p>', augmentation_section(html))
+    assert [words_of(note) for note in notes] == [
+        "Withheld, since no licence is known that lets anyone pass them on and change them: 47 training images of covid. "
+        "With embed_images: all they are shown."
+    ]
+
+
+def test_a_task_without_images_to_show_has_no_empty_picture(inputs, tmp_path):
+    sheet = read_sheets([make_sheet(tmp_path, "binary", ["covid", "normal"], {"covid": 47, "normal": 1})])
+    section = augmentation_section(render_page(dataclasses.replace(inputs, sheets=sheet), PAGE))
+    assert "<img" not in section
+    words = words_of(section)
+    assert "No image of the task binary is shown." in words
+    assert "47 training images of covid, 1 training image of normal. With embed_images: all they are shown." in words
+
+
+def test_without_pictures_or_augmentation_the_page_says_so(inputs):
+    bare = dataclasses.replace(inputs, sheets=[])
+    section = augmentation_section(render_page(bare, PAGE))
+    assert "<img" not in section and "No pictures: the run has embed_images: none." in words_of(section)
+    clean = render_page(changed(bare, "settings/validation_augmented", "clean"), PAGE)
+    assert "Validation images are not augmented; test images never are." in words_of(augmentation_section(clean))
+    none = render_page(changed(bare, "settings/augmentation", "none"), PAGE)
+    assert 'id="augmentation"' not in none and 'href="#augmentation"' not in none
+    assert "The images are not augmented (augmentation: none): each epoch shows them as they are" in words_of(none)
+
+
 def test_without_a_scorecard_the_page_says_so(inputs):
     html = render_page(dataclasses.replace(inputs, scorecard=None), PAGE)
     assert "No scorecard was made for this run." in html
@@ -295,6 +348,7 @@ def test_names_are_escaped_wherever_they_come_from(inputs):
             runs=runs,
             networks=networks,
             audit=audit,
+            sheets=[{**sheet, "task": evil, "credit": evil, "withheld": {evil: 1}} for sheet in inputs.sheets],
             assumptions=[{**row, "what": evil, "evidence": evil} for row in inputs.assumptions],
             scorecard=table,
         ),
@@ -325,6 +379,7 @@ def test_the_settings_on_the_page_make_the_run_again(inputs, results, html):
 
 def test_many_seeds_show_one_plot_and_all_numbers(inputs, html):
     assert html.count('<figure class="embedding">') == len(inputs.runs)
+    assert html.count('<figure class="sheet">') == 2
     assert html.count("accuracy and loss by epoch.") == 5  # three experiments, two of them once more side by side
     for run in inputs.all_runs:
         assert number(run.separation["silhouette"], 2) in html
@@ -373,6 +428,9 @@ def test_faults_name_each_file(results, tmp_path, monkeypatch):
         run_main(monkeypatch, folder, config, {"binary_inception_v3": []}, tmp_path / "a.html")
     with pytest.raises(Fault, match=r"index\.html\.j2 is missing"):
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", page=tmp_path)
+    with pytest.raises(Fault, match=r"binary\.json: missing; run plot_augmentation"):
+        absent = str(tmp_path / "binary.json")
+        run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", sheets=absent)
     with pytest.raises(Fault, match=r"curves\.svg: missing"):
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", plots=tmp_path)
     assert not (tmp_path / "a.html").exists()

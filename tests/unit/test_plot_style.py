@@ -1,9 +1,12 @@
 """Tests of what all plots share."""
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ET
 
 import matplotlib
+import numpy as np
 import pytest
 from cxrflow.plotting.style import (
     CLASS_COLOURS,
@@ -17,6 +20,7 @@ from cxrflow.plotting.style import (
     write_figure,
 )
 from cxrflow.stage.faults import Fault
+from PIL import Image
 
 
 def a_plot(path, title="a title"):
@@ -49,6 +53,24 @@ def test_a_figure_has_no_date_no_long_numbers_in_its_paths_and_text_as_text(tmp_
     assert not re.search(r"<metadata|dc:date|Matplotlib v|<!--", svg)
     assert not any(re.search(r"\.\d{3}", path) for path in re.findall(r' d="([^"]*)"', svg))
     assert ">a title</text>" in svg
+
+
+@pytest.mark.parametrize(("alpha", "kind"), [(255, "jpeg"), (254, "png")])
+def test_pictures_become_jpeg_where_nothing_in_them_is_transparent(tmp_path, alpha, kind):
+    ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (60, 1))
+    rgba = np.dstack([ramp, ramp, ramp, np.full_like(ramp, 255)])
+    rgba[0, 0, 3] = alpha
+    with styled():
+        figure = new_figure(3, 2)
+        figure.subplots().imshow(rgba, interpolation="none")
+        write_figure(figure, tmp_path / "one.svg")
+    svg = (tmp_path / "one.svg").read_text(encoding="utf-8")
+    (found, data), *more = re.findall(r'href="data:image/(\w+);base64,([^"]+)"', svg)
+    assert found == kind and not more and "pixelated" not in svg
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    grey = picture if kind == "jpeg" else picture[..., 0]
+    assert grey.shape == ramp.shape  # grey is stored once, and in its own size
+    assert np.abs(grey.astype(float) - ramp).max() <= (6 if kind == "jpeg" else 0)
 
 
 def test_a_figure_turns_dark_with_the_page(tmp_path):

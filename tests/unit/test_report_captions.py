@@ -14,14 +14,17 @@ CAPTIONS = sorted((ROOT / "workflow/report").glob("*.rst"))
 @pytest.mark.parametrize("caption", CAPTIONS, ids=lambda path: path.stem)
 def test_a_caption_is_valid_and_says_what_it_is_not_for(caption):
     snakemake = SimpleNamespace(
-        config={"name": "the_run"}, wildcards=SimpleNamespace(experiment="binary_inception_v3", seed="7")
+        config={"name": "the_run"},
+        wildcards=SimpleNamespace(experiment="binary_inception_v3", seed="7", task="bac_vir"),
     )
     text = Environment(undefined=StrictUndefined).from_string(caption.read_text("utf-8")).render(snakemake=snakemake)
     # Anything that docutils finds wrong is an error here.
     html = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})["body"]
     assert "Research only, not for clinical use." in html
     assert "reproduc" not in text
-    if "wildcards" in caption.read_text("utf-8"):
+    if "wildcards.task" in caption.read_text("utf-8"):
+        assert "<strong>bac_vir</strong>" in html
+    elif "wildcards" in caption.read_text("utf-8"):
         assert "<strong>binary_inception_v3</strong>, seed 7" in html
 
 

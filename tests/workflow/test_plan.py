@@ -21,7 +21,13 @@ ONCE = {"make_phantoms": 1, "index_images": 1, "audit_data": 1, "describe_networ
 
 
 def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> Counter[str]:
-    wanted = {**ONCE, **dict.fromkeys(RUN, runs), "split_images": tasks, "cache_pixels": pixels}
+    wanted = {
+        **ONCE,
+        **dict.fromkeys(RUN, runs),
+        "split_images": tasks,
+        "plot_augmentation": tasks,
+        "cache_pixels": pixels,
+    }
     return Counter(
         {name: count for name, count in {**wanted, "plan_augmentation": manifests, **others}.items() if count}
     )
@@ -38,7 +44,8 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
         pytest.param({"only": None, "with_extras": True}, jobs(21, 3, 8, 3), id="all extras"),
         pytest.param({"claims": "study"}, jobs(1, 1, 8, 1, score_claims=1), id="claims"),
         pytest.param({"weights": "imagenet"}, jobs(1, 1, 8, 1, fetch_weights=1), id="weights of Keras"),
-        pytest.param({"augmentation": "none"}, jobs(1, 1, 8, 1), id="no augmentation"),
+        pytest.param({"augmentation": "none"}, jobs(1, 1, 8, 1, plot_augmentation=0), id="no augmentation"),
+        pytest.param({"embed_images": "none"}, jobs(1, 1, 8, 1, plot_augmentation=0), id="no pictures"),
         pytest.param(
             {
                 "only": None,

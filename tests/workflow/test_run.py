@@ -58,6 +58,7 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
             )
         ),
         *(f"plots/multiclass_mobilenet/seed_0/{name}.svg" for name in ("curves", "confusion", "embedding")),
+        *(f"plots/augmentation/multiclass.{suffix}" for suffix in ("svg", "json")),
         "report/index.html",
         "logs/train_model/multiclass_mobilenet/seed_0.log",
         "benchmarks/train_model/multiclass_mobilenet/seed_0.tsv",
@@ -122,6 +123,7 @@ def test_the_report_opens_without_anything_else(results: Path) -> None:
     assert page.lower().startswith("<!doctype html>")
     assert "not for clinical use" in page
     assert "multiclass_mobilenet" in page
+    assert '<figure class="sheet">' in page and "Phantoms drawn by cxrflow, not X-rays." in page
 
 
 def digest(*files: Path) -> str:

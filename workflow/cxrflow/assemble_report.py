@@ -14,6 +14,7 @@ from cxrflow.report.inputs import (
     read_assumptions,
     read_locked_versions,
     read_runs,
+    read_sheets,
     read_study_config,
     read_text_table,
     selected_experiments,
@@ -33,6 +34,9 @@ def main() -> None:
     parser.add_argument("--audit", type=Path, required=True, help="audit of the images (JSON)")
     parser.add_argument("--assumptions", type=Path, required=True, help="what the study leaves open (CSV)")
     parser.add_argument("--splits", type=Path, nargs="+", required=True, help="splits (CSV), named after their tasks")
+    parser.add_argument(
+        "--sheets", type=Path, nargs="+", default=[], help="what sheets of the augmentation show (JSON), beside them"
+    )
     parser.add_argument("--study-config", type=Path, help="the study's own config (YAML), to tell differing settings")
     parser.add_argument("--locked-versions", type=Path, help="lock file, to tell differing packages")
     parser.add_argument("--scorecard", type=Path, help="judged claims (CSV)")
@@ -51,6 +55,7 @@ def main() -> None:
         assumptions=read_assumptions(args.assumptions),
         splits={path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.splits},
         plots=args.plots,
+        sheets=read_sheets(args.sheets),
         study=read_study_config(args.study_config) if args.study_config else None,
         locked=read_locked_versions(args.locked_versions, python) if args.locked_versions else None,
         scorecard=read_text_table(args.scorecard) if args.scorecard else None,

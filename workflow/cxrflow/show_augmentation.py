@@ -61,7 +61,7 @@ def main() -> None:
         folder = args.image.rpartition("/")[0]
         raise Fault(f"--pixels: no pixels of {args.image} in these files; name those of {folder}, {folder}.npy")
     original = np.asarray(pixels[args.image])
-    seen = seen_picture(original, row)
+    seen = seen_picture(original, row.to_dict())
     with whole_file(args.picture) as part:
         Image.fromarray(np.hstack([original, seen]) if args.original else seen).save(part, format="PNG")
     numbers = ", ".join(f"{name} {row[name]:g}" for name in NUMBERS)

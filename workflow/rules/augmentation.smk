@@ -1,7 +1,8 @@
-# The augmentation manifest: what is drawn for each image of each epoch.
+# The augmentation manifest: what is drawn for each image of each epoch; and a sheet of what images look like by it.
 #
-# Requires: split/{task}.csv
-# Makes:    augmentation/{task}/seed_{seed}/epochs_{epochs}.parquet, of which a longer one begins with the shorter one
+# Requires: split/{task}.csv; for the sheet the task's pixels, too
+# Makes:    augmentation/{task}/seed_{seed}/epochs_{epochs}.parquet, of which a longer one begins with the shorter one;
+#           plots/augmentation/{task}.svg, .json (where the images are augmented, and may be embedded)
 
 
 rule plan_augmentation:
@@ -35,4 +36,48 @@ rule plan_augmentation:
             --ranges {params.ranges:q} \
             --validation-augmented {params.validation_augmented:q} \
             --manifest {output.manifest:q} 2>&1 | tee {log:q}
+        """
+
+
+rule plot_augmentation:
+    """Draw training images of a task beside what their first epochs look like."""
+    message:
+        "Draw training images of task {wildcards.task} beside what their first epochs look like."
+    input:
+        images=rules.index_images.output.images,
+        manifest=lambda wildcards: manifest_of(first_run_of(wildcards)),
+        pixels=lambda wildcards: pixels_of(first_run_of(wildcards)),
+    output:
+        figure=report(
+            RESULTS / "plots/augmentation/{task}.svg",
+            caption="../report/augmentation.rst",
+            category="Augmentation",
+            labels={"task": "{task}"},
+        ),
+        shown=RESULTS / "plots/augmentation/{task}.json",
+    params:
+        seed=lambda wildcards: first_run_of(wildcards).seed,
+        embed_images=CONFIG.embed_images,
+        phantoms=["--phantoms"] if CONFIG.phantoms else [],
+        code=code_hash("cxrflow.plot_augmentation"),
+    log:
+        RESULTS / "logs/plot_augmentation/{task}.log",
+    benchmark:
+        RESULTS / "benchmarks/plot_augmentation/{task}.tsv"
+    resources:
+        mem_mb=500,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.plot_augmentation \
+            --images {input.images:q} \
+            --manifest {input.manifest:q} \
+            --pixels {input.pixels:q} \
+            --task {wildcards.task:q} \
+            --seed {params.seed:q} \
+            --embed-images {params.embed_images:q} \
+            {params.phantoms:q} \
+            --figure {output.figure:q} \
+            --shown {output.shown:q} 2>&1 | tee {log:q}
         """

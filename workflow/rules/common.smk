@@ -1,6 +1,7 @@
 # The typed config, and the few functions by which rules name files and params. Every rule takes what it needs from here.
 import os
 import time
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -93,6 +94,12 @@ def manifest_of(wildcards):
     """The augmentation manifest of an experiment's task, as long as its training."""
     settings = settings_of(wildcards.experiment)
     return RESULTS / f"augmentation/{settings['task']}/seed_{wildcards.seed}/epochs_{settings['epochs']}.parquet"
+
+
+def first_run_of(wildcards):
+    """The first selected experiment of a task, with its lowest seed: by it the augmentation of the task is shown."""
+    name = next(name for name in SELECTED if settings_of(name)["task"] == wildcards.task)
+    return SimpleNamespace(experiment=name, seed=min(SELECTED[name]))
 
 
 def initial_weights(experiment):

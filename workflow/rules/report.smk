@@ -19,7 +19,10 @@ PLOTS = [
     for name in ("curves", "confusion", "embedding")
     for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}.svg")
 ]
-SPLITS = [RESULTS / f"split/{task}.csv" for task in sorted({keys.task for keys in CONFIG.selected().values()})]
+TASKS = sorted({keys.task for keys in CONFIG.selected().values()})
+SPLITS = [RESULTS / f"split/{task}.csv" for task in TASKS]
+AUGMENTED = CONFIG.augmentation != "none" and CONFIG.embed_images != "none"
+SHEETS = [RESULTS / f"plots/augmentation/{task}.json" for task in TASKS] if AUGMENTED else []
 EVERYTHING = canonical_json(whole_settings(CONFIG))
 
 if CLAIMS:
@@ -68,6 +71,7 @@ rule assemble_report:
     input:
         runs=RUN_FILES,
         plots=PLOTS,
+        sheets=SHEETS,
         splits=SPLITS,
         networks=rules.describe_networks.output.networks,
         audit=rules.audit_data.output.audit,
@@ -88,6 +92,7 @@ rule assemble_report:
         runs=RESULTS / "runs",
         plots=RESULTS / "plots",
         page=PAGE,
+        sheets=["--sheets", *SHEETS] if SHEETS else [],
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
         code=code_hash("cxrflow.assemble_report"),
     log:
@@ -111,6 +116,7 @@ rule assemble_report:
             --study-config {input.study_config:q} \
             --locked-versions {input.lock:q} \
             --splits {input.splits:q} \
+            {params.sheets:q} \
             {params.scorecard:q} \
             --page {params.page:q} \
             --report {output.page:q} 2>&1 | tee {log:q}

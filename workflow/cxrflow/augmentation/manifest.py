@@ -53,6 +53,16 @@ def read_epoch(manifest: Path, epoch: int) -> pd.DataFrame:
         return file.read_row_group(epochs.index(epoch)).to_pandas()
 
 
+def epochs_of(manifest: Path) -> list[int]:
+    """The epochs that a manifest has, in their order; only its footer is read.
+
+    Raises:
+        Fault: the file is no manifest.
+    """
+    with _open(manifest) as file:
+        return _epoch_of_each_group(manifest, file)
+
+
 def _open(manifest: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(manifest)

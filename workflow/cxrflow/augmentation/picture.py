@@ -4,21 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cxrflow.augmentation.draw import NUMBERS
 from cxrflow.augmentation.transform import transform_image
 
 
-def seen_picture(image: NDArray[np.uint8], row: Mapping[str, Any] | pd.Series) -> NDArray[np.uint8]:
+def seen_picture(image: NDArray[np.uint8], row: Mapping[Any, Any]) -> NDArray[np.uint8]:
     """The transformed image in whole grey levels.
 
     The network gets the values as they are; here each is rounded to the nearest whole number, halves to the even one.
 
     Args:
         image: decoded pixels, uint8 (height, width, 3).
-        row: the nine numbers of a manifest row, or the whole row.
+        row: a manifest row, of which the nine numbers are used.
 
     Returns:
         uint8 of the same shape.

@@ -254,6 +254,7 @@ class Config(Strict):
     feature_images: Literal["training_folder", "test_folder", "both"] = "training_folder"
     tsne: Tsne = Tsne()
     claims: str | None = None
+    embed_images: Literal["licence", "all", "none"] = "licence"
     threads: Positive = 2
     device: Literal["auto", "cpu", "gpu"] = "auto"
     save_every: Annotated[float, Field(ge=0, le=86_400)] = 60

@@ -4,6 +4,7 @@ Text stays text, so that files are small and can be searched. The colours turn w
 the file: paper and ink are told apart from colours that carry meaning by their very values (see `DARK`).
 """
 
+import base64
 import io
 import re
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import write_text
@@ -65,6 +68,7 @@ SETTINGS = {
     "figure.titleweight": "bold",
     "grid.color": GRID,
     "grid.linewidth": 0.8,
+    "image.composite_image": False,  # pictures keep their own pixels
     "legend.edgecolor": GRID,
     "legend.facecolor": PAPER,
     "legend.fontsize": 9,
@@ -126,7 +130,7 @@ def write_figure(figure: Figure, path: str | Path) -> None:
         raise Fault(f"{path}: plots are written as SVG; name a file that ends in .svg")
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    write_text(path, tidied(text.getvalue()))
+    write_text(path, photographs_as_jpeg(tidied(text.getvalue())))
 
 
 def tidied(svg: str) -> str:
@@ -135,6 +139,26 @@ def tidied(svg: str) -> str:
     svg = re.sub(r'\b(d|x|y|x1|x2|y1|y2|points)="([^"]*)"', _rounded, svg)
     svg = re.sub(r"(?<=font-family: )'DejaVu Sans'", FONTS, svg)
     return svg.replace("</style>", f"{_dark_rules()}</style>", 1)
+
+
+def photographs_as_jpeg(svg: str) -> str:
+    """An SVG whose embedded pictures are JPEG, which is smaller; those with transparent parts stay PNG, as drawn.
+
+    Viewers may smooth them, which Matplotlib forbids for pictures that keep their own pixels.
+    """
+
+    def smaller(match: re.Match[str]) -> str:
+        picture = Image.open(io.BytesIO(base64.b64decode(match[1])))
+        if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255):
+            return match[0]
+        rgb = np.asarray(picture.convert("RGB"))
+        grey = bool((rgb == rgb[..., :1]).all())
+        file = io.BytesIO()
+        Image.fromarray(rgb[..., 0] if grey else rgb).save(file, format="JPEG", quality=70, optimize=True)
+        return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+    svg = svg.replace(' style="image-rendering:crisp-edges;image-rendering:pixelated"', "")
+    return re.sub(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)", smaller, svg)
 
 
 def _rounded(match: re.Match[str]) -> str:

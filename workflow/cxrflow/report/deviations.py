@@ -27,7 +27,7 @@ NOT_COMPARED = {
         "seeds",
         "threads",
     ),
-    *("environment", "versions", "claims", "experiments", "extras", "validation_augmented", "tasks"),
+    *("environment", "versions", "claims", "embed_images", "experiments", "extras", "validation_augmented", "tasks"),
 }
 NOT_COMPARED_IN_EXPERIMENTS = {"weights", "seeds", "batchnorm_momentum", "classes", "positive"}
 

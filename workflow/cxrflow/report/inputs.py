@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Inputs:
     splits: dict[str, pd.DataFrame]
     """One split a task: image, class, subset."""
     plots: Path
+    sheets: list[dict[str, Any]] = field(default_factory=list)
+    """What the sheets of the augmentation show; `figure` is the SVG."""
     study: dict[str, Any] | None = None
     """The study's own config, resolved."""
     locked: dict[str, str] | None = None
@@ -55,6 +57,11 @@ class Inputs:
     def on_phantoms(self) -> bool:
         """Whether drawn phantoms stand in for the X-rays."""
         return self.settings.get("phantoms") is not None
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether the training images are augmented."""
+        return self.settings["augmentation"] != "none"
 
     @property
     def all_runs(self) -> list[Run]:
@@ -107,6 +114,17 @@ def _read_run(experiment: str, seed: int, place: Path) -> Run:
         separation=read_json(place / "separation.json"),
         timing=pd.read_csv(place / "timing.csv"),
     )
+
+
+def read_sheets(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read what sheets of the augmentation show, JSON files that lie beside their pictures.
+
+    Raises:
+        Fault: files are missing; one line for each.
+    """
+    pictures = [file.with_suffix(".svg") for file in files]
+    raise_all([f"{file}: missing; run plot_augmentation" for file in [*files, *pictures] if not file.is_file()])
+    return [{**read_json(file), "figure": picture} for file, picture in zip(files, pictures, strict=True)]
 
 
 def read_text_table(path: Path) -> pd.DataFrame:

@@ -80,6 +80,9 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
         "results": list(result_tables(inputs)),
         "few_test_images": FEW_TEST_IMAGES,
         "figures": figures(inputs),
+        "sheets": sheets(inputs),
+        "is_augmented": inputs.is_augmented,
+        "validation_augmented": inputs.settings["validation_augmented"],
         "separations": list(separation_tables(inputs)),
         "side_by_side": list(backbones_side_by_side(inputs)),
         "audit": inputs.audit,
@@ -106,6 +109,13 @@ def figures(inputs: Inputs) -> dict[str, dict[str, str]]:
     if missing:
         raise Fault([f"{file}: missing; run the stage that draws it" for file in missing])
     return {name: {plot: picture_address(file) for plot, file in files.items()} for name, files in places.items()}
+
+
+def sheets(inputs: Inputs) -> list[dict[str, Any]]:
+    """The sheets of the augmentation; `picture` is the address of one that lies in the page, or None where none is shown."""
+    return [
+        {**sheet, "picture": picture_address(sheet["figure"]) if sheet["shown"] else None} for sheet in inputs.sheets
+    ]
 
 
 def picture_address(file: Path) -> str:
