@@ -258,7 +258,13 @@ def test_a_whole_run_has_no_warning_at_its_top(html):
 
 def test_the_page_tells_how_it_was_trained_and_what_identifies_it(tmp_path):
     keys = {
-        **{"epochs": 12, "selected_epoch": 5, "optimizer": "adamw", "input_scaling": "imagenet", "precision": "bfloat16"},
+        **{
+            "epochs": 12,
+            "selected_epoch": 5,
+            "optimizer": "adamw",
+            "input_scaling": "imagenet",
+            "precision": "bfloat16",
+        },
         **{"schedule": {"kind": "step", "at": [4, 8], "factor": 0.5}, "early_stopping": {"patience": 9}},
     }
     config = made_config(only=["multiclass_mobilenet"], override=keys)
@@ -276,7 +282,9 @@ def test_the_page_tells_how_it_was_trained_and_what_identifies_it(tmp_path):
 
 
 def test_keys_of_the_machine_are_no_differences_from_the_study(tmp_path):
-    config = made_config(only=["multiclass_mobilenet"], device="cpu", save_every=5, keep_states="none", tensorboard=True)
+    config = made_config(
+        only=["multiclass_mobilenet"], device="cpu", save_every=5, keep_states="none", tensorboard=True
+    )
     inputs = made_inputs(tmp_path, config, make_results(tmp_path, config))
     told = [line.text for line in find_deviations(inputs) if line.topic == "Settings"]
     assert told == ["Every setting is the study's own, or the reading taken of it (below)."]
@@ -294,7 +302,13 @@ def test_names_are_escaped_wherever_they_come_from(inputs):
         name: [
             dataclasses.replace(
                 run,
-                training={**run.training, "device": evil, "identity": evil, "versions": {evil: evil}, "hardware": hardware},
+                training={
+                    **run.training,
+                    "device": evil,
+                    "identity": evil,
+                    "versions": {evil: evil},
+                    "hardware": hardware,
+                },
                 metrics={
                     **run.metrics,
                     "classes": [evil, *run.metrics["classes"][1:]],

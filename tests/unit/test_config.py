@@ -155,21 +155,39 @@ WEIGHTS = "none, balanced, or a weight for each class, such as {covid: 2, normal
         ),
         ({"schedule": {"kind": "step"}}, "schedule.at: missing; it has no default"),
         ({"schedule": {"kind": "step", "at": []}}, "schedule.at: it should name at least 1"),
-        ({"schedule": {"kind": "step", "at": [5], "facto": 0.1}}, "schedule.facto: unknown key; did you mean 'factor'?"),
-        ({"schedule": {"kind": "cosine", "epochs": 3, "at": [5]}}, "schedule.at: unknown key; allowed: kind, epochs, final"),
+        (
+            {"schedule": {"kind": "step", "at": [5], "facto": 0.1}},
+            "schedule.facto: unknown key; did you mean 'factor'?",
+        ),
+        (
+            {"schedule": {"kind": "cosine", "epochs": 3, "at": [5]}},
+            "schedule.at: unknown key; allowed: kind, epochs, final",
+        ),
         (
             {"class_weights": "balance"},
             f"class_weights: 'balance' is not allowed; allowed: {WEIGHTS}; did you mean 'balanced'?",
         ),
         ({"class_weights": 3}, f"class_weights: 3 is not allowed; allowed: {WEIGHTS}"),
         ({"class_weights": {"covid": 2}}, "class_weights: must name the classes of task binary: covid, normal"),
-        ({"early_stopping": 5}, "early_stopping: 5 is not allowed; allowed: empty, or a mapping, such as {patience: 10, "),
+        (
+            {"early_stopping": 5},
+            "early_stopping: 5 is not allowed; allowed: empty, or a mapping, such as {patience: 10, ",
+        ),
         ({"early_stopping": {"patiance": 3}}, "early_stopping.patiance: unknown key; did you mean 'patience'?"),
-        ({"selected_epoch": "first"}, "selected_epoch: 'first' is not allowed; allowed: last, best, or the number of an "),
-        ({"selected_epoch": True}, "selected_epoch: True is not allowed; allowed: last, best, or the number of an epoch"),
+        (
+            {"selected_epoch": "first"},
+            "selected_epoch: 'first' is not allowed; allowed: last, best, or the number of an ",
+        ),
+        (
+            {"selected_epoch": True},
+            "selected_epoch: True is not allowed; allowed: last, best, or the number of an epoch",
+        ),
         ({"selected_epoch": 91}, "selected_epoch: 91 is behind the last of 90 epochs"),
         ({"momentum": 0.9}, "momentum: only sgd has it, the optimizer is adam; leave it at 0.0"),
-        ({"weight_decay": 0.1, "optimizer": "sgd"}, "weight_decay: only adamw has it, the optimizer is sgd; leave it at "),
+        (
+            {"weight_decay": 0.1, "optimizer": "sgd"},
+            "weight_decay: only adamw has it, the optimizer is sgd; leave it at ",
+        ),
         ({"precision": "bfloat16"}, "precision: bfloat16 has 3 numbers in the study's range of input"),
     ],
 )

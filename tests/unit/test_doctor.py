@@ -186,7 +186,13 @@ def test_gpu_in_one_line(
 @pytest.mark.parametrize(
     ("device", "there", "view", "level", "words"),
     [
-        ("gpu", [], CPU_BUILD, "fault", "device: gpu, but there is none here; device: auto or cpu trains on the processor"),
+        (
+            "gpu",
+            [],
+            CPU_BUILD,
+            "fault",
+            "device: gpu, but there is none here; device: auto or cpu trains on the processor",
+        ),
         ("gpu", ["T4"], CPU_BUILD, "fault", "device: gpu, but T4 is not used: TensorFlow's CPU build is installed"),
         ("gpu", ["T4"], CUDA_BUILD, "fault", "device: gpu, but T4 is not used: TensorFlow 2.21.0 does not see it"),
         ("gpu", [], None, "note", "device: gpu, but there is none here; trainings that run on this machine will fail"),

@@ -163,7 +163,9 @@ Schedule = Annotated[
     | Annotated[Step, Tag("<step>")]
     | Annotated[Plateau, Tag("<plateau>")],
     Discriminator(_kind_of_schedule),
-    Field(description="constant, or a mapping with its kind (cosine, step, plateau), such as {kind: cosine, epochs: 90}"),
+    Field(
+        description="constant, or a mapping with its kind (cosine, step, plateau), such as {kind: cosine, epochs: 90}"
+    ),
 ]
 ClassWeights = Annotated[
     Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Tag("<other>")]

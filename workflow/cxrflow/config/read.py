@@ -16,6 +16,8 @@ from cxrflow.stage.faults import Fault, raise_all
 PARTIAL_KEYS = ("experiment_defaults", "override")
 # Faults of a value that is none of the forms which its key takes, where the forms are told in the model.
 WRONG_FORM = ("literal_error", "dict_type", "model_type", "int_type", "int_parsing", "int_from_float", "float_type")
+# So many keys are named where one is not known and none is like it.
+FEW_KEYS = 8
 
 
 def read_config(raw: Mapping[str, Any]) -> Config:
@@ -63,26 +65,37 @@ def _message(raw: Mapping[str, Any], fault: Any) -> str:
     if path and path[-1] == "[key]":
         return f"{'.'.join(path[:-1])}: a name may hold letters, digits and _ + . - (and begin with none of + . -)"
     key = _place(raw, path)
+    forms = _at_place(fault["loc"])[1] if kind in WRONG_FORM else None
     if kind == "extra_forbidden":
-        if len(path) == 1 and path[0] in Experiment.model_fields:
-            return f"{key}: a key of experiments, not of the whole; for all of them: override='{{{key}: …}}'"
-        allowed = _allowed_keys(fault["loc"][:-1])
-        few = f"; allowed: {', '.join(allowed)}" if len(allowed) <= 8 else ""
-        return f"{key}: unknown key{did_you_mean(path[-1], allowed) or few}"
-    if kind == "missing":
-        return f"{key}: missing; it has no default"
-    if kind == "union_tag_invalid":
+        reason = _unknown_key(key, path, fault["loc"])
+    elif kind == "missing":
+        reason = "missing; it has no default"
+    elif kind == "union_tag_invalid":
+        key = f"{key}.kind"
         kinds = [tag.strip("'<>") for tag in context["expected_tags"].split(", ") if tag != "'<word>'"]
-        given = f"{value['kind']!r} is not allowed" if "kind" in value else "missing"
-        return f"{key}.kind: {given}; allowed: {', '.join(kinds)}{did_you_mean(str(value.get('kind', '')), kinds)}"
-    forms = _forms(fault["loc"]) if kind in WRONG_FORM else None
-    if kind == "literal_error" or forms:
+        given = _not_allowed(value["kind"], ", ".join(kinds), kinds) if "kind" in value else ""
+        reason = given or f"missing; allowed: {', '.join(kinds)}"
+    elif kind == "literal_error" or forms:
         words = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
-        return f"{key}: {value!r} is not allowed; allowed: {forms or words}{did_you_mean(str(value), words.split(', '))}"
-    if kind == "too_short":
-        return f"{key}: it should name at least {context['min_length']}"
-    reason = str(context["error"]) if kind == "value_error" else fault["msg"].replace("Input should", "it should")
-    return f"{key}: {_shown(value)}{reason}"
+        reason = _not_allowed(value, forms or words, words.split(", "))
+    elif kind == "too_short":
+        reason = f"it should name at least {context['min_length']}"
+    else:
+        why = str(context["error"]) if kind == "value_error" else fault["msg"].replace("Input should", "it should")
+        reason = f"{_shown(value)}{why}"
+    return f"{key}: {reason}"
+
+
+def _unknown_key(key: str, path: list[str], loc: Sequence[Any]) -> str:
+    if len(path) == 1 and path[0] in Experiment.model_fields:
+        return f"a key of experiments, not of the whole; for all of them: override='{{{key}: …}}'"
+    allowed = _allowed_keys(loc[:-1])
+    few = f"; allowed: {', '.join(allowed)}" if len(allowed) <= FEW_KEYS else ""
+    return f"unknown key{did_you_mean(path[-1], allowed) or few}"
+
+
+def _not_allowed(value: Any, allowed: str, words: list[str]) -> str:
+    return f"{value!r} is not allowed; allowed: {allowed}{did_you_mean(str(value), words)}"
 
 
 def _shown(value: Any) -> str:
@@ -109,11 +122,6 @@ def _allowed_keys(loc: Sequence[Any]) -> list[str]:
     return [*model.model_fields, *own]
 
 
-def _forms(loc: Sequence[Any]) -> str | None:
-    """What a key takes, in words, where its model tells: keys that take words, numbers or mappings."""
-    return _at_place(loc)[1]
-
-
 def _at_place(loc: Sequence[Any]) -> tuple[Any, str | None]:
     """The type at a place that pydantic tells, and the description of its key."""
     model: Any = Config
@@ -123,7 +131,7 @@ def _at_place(loc: Sequence[Any]) -> tuple[Any, str | None]:
             model = next(part for part in get_args(model) if Tag(str(step)) in getattr(part, "__metadata__", ()))
             continue
         part = next((part for part in _parts(model) if _is_model(part) or get_origin(part) is dict), None)
-        field = part.model_fields.get(step) if _is_model(part) else None
+        field = part.model_fields.get(step) if part is not None and _is_model(part) else None
         description = field.description if field else None
         model = field.annotation if field else get_args(part)[1] if get_origin(part) is dict else None
     return model, description

@@ -105,15 +105,19 @@ def gpu_finding(
         return ok("GPU", f"TensorFlow {view.version} trains on {', '.join(view.gpus)}")
     names, reason = ", ".join(there), _why_unused(view, environ, cuda_packages) if there else ""
     if device == "gpu" and (reason or not there):
-        text = f"device: gpu, but {f'{names} is not used: {reason}' if there else 'there is none here'}"
-        if view is None:  # jobs may run on other machines than the one where they are planned
-            return note("GPU", f"{text}; trainings that run on this machine will fail")
-        return fault("GPU", f"{text}; device: auto or cpu trains on the processor")
-    if not there:
-        return ok("GPU", "none here: trainings run on the processor")
+        return _lacking(f"{names} is not used: {reason}" if there else "there is none here", view is not None)
     if reason:
         return note("GPU", f"{names}: not used: {reason}")
-    return ok("GPU", f"{names} (`make doctor GPU=1` tells whether TensorFlow sees it)")
+    here = f"{names} (`make doctor GPU=1` tells whether TensorFlow sees it)"
+    return ok("GPU", here if there else "none here: trainings run on the processor")
+
+
+def _lacking(why: str, asked: bool) -> Finding:
+    """A GPU that the config asks for and that cannot be had; `asked`: by TensorFlow's own word."""
+    if asked:
+        return fault("GPU", f"device: gpu, but {why}; device: auto or cpu trains on the processor")
+    # Jobs may run on other machines than the one where they are planned.
+    return note("GPU", f"device: gpu, but {why}; trainings that run on this machine will fail")
 
 
 def _why_unused(view: TensorFlowView | None, environ: Mapping[str, str], cuda_packages: bool) -> str:

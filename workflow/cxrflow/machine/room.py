@@ -64,7 +64,11 @@ def needed_room(config: Config, images: dict[str, int], results: Path) -> Room:
         ]
         state = 4 * BYTES * parameters
         models += 2 * BYTES * parameters * len(waiting)
-        stay = 0 if config.keep_states == "none" else 1 + (experiment.selected_epoch not in ("last", "best", experiment.epochs))
+        stay = (
+            0
+            if config.keep_states == "none"
+            else 1 + (experiment.selected_epoch not in ("last", "best", experiment.epochs))
+        )
         staying += state * stay * len(waiting)
         if any(epochs_left(config, name, results).values()):
             passing = max(passing, state * (2 if stay else 3))
@@ -97,7 +101,9 @@ def disk_finding(free: float, room: Room, folder: Path) -> Finding:
     text = f"{size(free)} free for results; about {size(room.disk)} needed ({parts})"
     if free >= room.disk:
         return ok("disk", text)
-    return fault("disk", f"{text}; make room (make clean-states), or run fewer experiments or seeds (ONLY=…), below {folder}")
+    return fault(
+        "disk", f"{text}; make room (make clean-states), or run fewer experiments or seeds (ONLY=…), below {folder}"
+    )
 
 
 def memory_finding(free: float, room: Room) -> Finding:
