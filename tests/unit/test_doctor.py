@@ -517,6 +517,15 @@ def test_a_training_that_stopped_early_needs_nothing_more(tmp_path: Path) -> Non
     assert epochs_left(study(), "binary_inception_v3", tmp_path) == {0: 0}
 
 
+def test_a_training_of_a_version_without_states_has_none_to_go_on_from(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "binary_inception_v3", [10.0] * 40)
+    record = json.loads((folder / "training.json").read_text())
+    del record["trained_epochs"]
+    (folder / "training.json").write_text(json.dumps(record))
+    assert epochs_left(study(), "binary_inception_v3", tmp_path) == {0: 90}
+    assert epochs_left(study(override={"epochs": 40}), "binary_inception_v3", tmp_path) == {0: 0}
+
+
 def test_time_of_what_is_not_known(tmp_path: Path) -> None:
     unknown = duration_finding(study(only="multiclass_vgg16"), {"multiclass": 270}, tmp_path)
     assert unknown == note("time", "no figure for multiclass_vgg16: the first run will tell")

@@ -91,10 +91,12 @@ def _left_behind(record: Path, epochs: int, keep_states: str) -> int:
     if not record.is_file():
         return epochs
     training = json.loads(record.read_text(encoding="utf-8"))
-    trained, asked = training["trained_epochs"], training["epochs"]
-    if asked >= epochs or trained < asked:  # early stopping ends a longer training at the same epoch
+    trained, asked = training.get("trained_epochs"), training["epochs"]
+    if asked >= epochs:
         return 0
-    return epochs if keep_states == "none" else epochs - trained
+    if trained is None or keep_states == "none":  # None: trained by a version that kept no states
+        return epochs
+    return 0 if trained < asked else epochs - trained  # early stopping ends a longer training at the same epoch
 
 
 def duration_finding(config: Config, training_images: dict[str, int], results: Path) -> Finding:

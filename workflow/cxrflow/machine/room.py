@@ -64,14 +64,11 @@ def needed_room(config: Config, images: dict[str, int], results: Path) -> Room:
         ]
         state = 4 * BYTES * parameters
         models += 2 * BYTES * parameters * len(waiting)
-        stay = (
-            0
-            if config.keep_states == "none"
-            else 1 + (experiment.selected_epoch not in ("last", "best", experiment.epochs))
-        )
-        staying += state * stay * len(waiting)
+        of_one = 1 if experiment.selected_epoch in ("last", "best", experiment.epochs) else 2
+        stays = of_one if config.keep_states != "none" else 0
+        staying += state * stays * len(waiting)
         if any(epochs_left(config, name, results).values()):
-            passing = max(passing, state * (2 if stay else 3))
+            passing = max(passing, state * (2 + of_one - stays))
         for seed in waiting:
             key = (experiment.task, seed)
             rows[key] = max(rows.get(key, 0), count * experiment.epochs)
