@@ -14,7 +14,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo study extras dry-run doctor verify test test-slow test-all lint format schema lock clean \
+.PHONY: help demo study extras dry-run doctor verify test test-slow test-all lint format schema lock clean clean-states \
 	environment environment-dev data-named no-flags
 
 CORES = all
@@ -110,6 +110,9 @@ clean: ## delete the demo's results and what tools cache; not .venv, not other r
 	done
 	@echo 'deleting __pycache__ in workflow, tests and envs'
 	@find workflow tests envs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-states: environment ## delete the states of finished and stopped trainings (results/states), and say how large they were
+	@$(call use,$(VENV)) python -m cxrflow.clean_states --states results/states
 
 environment:
 	$(call set_up,$(KIND),$(VENV))

@@ -75,6 +75,7 @@ BIGGER = {
     "parameters": {**SMALL["parameters"], "total": 1800},
     "layer_kinds": {"DepthwiseConv2D": 2},
 }
+TESTED = {"keys": ["tested_epochs"]}
 ADAM, LIKE = {"keys": ["o", "r"]}, {"template": TEMPLATE}
 BLOCK, PART = {"block": "last_hidden"}, {"part": "trainable"}
 B, DEPTHWISE = {"experiment": "b"}, {"experiment": "b", "kind": "DepthwiseConv2D"}
@@ -90,6 +91,9 @@ CASES = [
     Case("setting", "as configured", configured(head={"dropout": 0.05}), {"keys": ["head.dropout"]}, value="0.05"),
     Case("setting", "as configured", configured(o="adam", r=1e-5), ADAM, value="adam 0.00001"),
     Case("setting", "differs", configured(o="adam", r=1e-4), ADAM, value="adam 0.00001", reproduced="adam 0.0001"),
+    Case("setting", "as configured", configured(epochs=350, selected_epoch=220), TESTED, value="220", reproduced="220"),
+    Case("setting", "differs", configured(epochs=220, selected_epoch=200), TESTED, value="220", reproduced="200"),
+    Case("setting", "as configured", configured(epochs=220, selected_epoch="best"), TESTED, value="220"),
     Case("setting", "as configured", configured(units=[512, 128]), {"keys": ["units"]}, value="512 128"),
     Case("augmentation", "as configured", augmented({**TEMPLATE, "without_effect": ["q", "p"]}), LIKE),
     Case("augmentation", "differs", augmented({**TEMPLATE, "zoom_range": 0.2}), LIKE, reproduced="zoom_range 0.2, not 0.1"),

@@ -14,10 +14,12 @@ from cxrflow.claims.registry import MEASURES
 ACCURACY = {"metric": "accuracy"}
 
 
-def seeds(*values: float, epochs: int = 10, metric: str = "accuracy") -> Callable[[Made], None]:
+def seeds(
+    *values: float, epochs: int = 10, metric: str = "accuracy", selected: tuple[str, int] | None = None
+) -> Callable[[Made], None]:
     def make(made: Made) -> None:
         for seed, value in enumerate(values):
-            made.run(seed=seed, epochs=epochs, metrics={metric: value})
+            made.run(seed=seed, epochs=epochs, metrics={metric: value}, selected=selected)
 
     return make
 
@@ -137,3 +139,31 @@ def test_an_outcome_says_when_it_was_trained_longer(tmp_path):
     finding = made.judge(row("outcome_of_seeds", {**ACCURACY, "epochs": 220}, value="0.75"))
     assert finding.verdict == "consistent"
     assert finding.reason.endswith("; trained 350 epochs, where 220 are stated")
+
+
+@pytest.mark.parametrize(
+    ("trained", "selected", "verdict", "reason"),
+    [
+        (350, ("number", 220), "consistent", "from the lowest; trained 350 epochs, tested at 220"),
+        (350, ("number", 300), "consistent", "; trained 350 epochs, tested at 300, where 220 are stated"),
+        (350, ("number", 219), "not run", "trained 350 epochs, tested at 219, the rule needs 220"),
+        (350, ("best", 40), "consistent", "; trained 350 epochs, where 220 are stated"),
+        (220, ("number", 220), "consistent", "from the lowest"),
+    ],
+)
+def test_an_outcome_is_that_of_the_tested_epoch(trained, selected, verdict, reason, tmp_path):
+    made = Made(tmp_path)
+    seeds(*[0.75] * 5, epochs=trained, selected=selected)(made)
+    finding = made.judge(row("outcome_of_seeds", {**ACCURACY, "epochs": 220}, value="0.75"))
+    assert finding.verdict == verdict
+    assert finding.reason.endswith(reason)
+
+
+def test_features_are_those_of_the_tested_epoch(tmp_path):
+    """Trained long enough, but tested too early: the features are not those that are spoken of."""
+    made = Made(tmp_path).run(epochs=350, selected=("number", 200), separation={"same_class_share": 0.9})
+    arguments = {"share": 0.9, "epochs": 220}
+    finding = made.judge(row("neighbours_at_least", arguments))
+    assert (finding.verdict, finding.reason) == ("not run", "trained 350 epochs, tested at 200, the rule needs 220")
+    made.run(seed=1, epochs=350, selected=("number", 220), separation={"same_class_share": 0.9})
+    assert made.judge(row("neighbours_at_least", arguments)).verdict == "consistent"

@@ -98,6 +98,7 @@ def test_help_lists_every_target_and_is_the_default(ready: Checkout) -> None:
         "schema",
         "lock",
         "clean",
+        "clean-states",
     } <= set(marked)
     told = ready.make("help").stdout
     assert re.findall(r"^  ([a-z-]+) +\S", told, re.MULTILINE) == marked
@@ -399,6 +400,12 @@ def test_clean_says_what_it_deletes_and_leaves_what_is_the_users(checkout: Check
     assert [name for name in gone if (checkout.folder / name).exists()] == []
     for named in ("results/demo", ".pytest_cache", ".mypy_cache", "__pycache__"):
         assert named in told.stdout
+
+
+def test_clean_states_names_the_folder_of_all_states(ready: Checkout) -> None:
+    ready.asked()
+    assert ready.make("clean-states").returncode == 0
+    assert ready.asked() == [["-m", "cxrflow.clean_states", "--states", "results/states"]]
 
 
 def test_ci_runs_bash_that_parses() -> None:

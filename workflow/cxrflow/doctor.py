@@ -61,10 +61,10 @@ def examine_packages(lock: Path, versions: str) -> list[Finding]:
     return [python_finding(platform.python_version()), packages]
 
 
-def examine_gpu(short: bool) -> Finding:
-    """The GPU; with `short`, TensorFlow is not asked."""
+def examine_gpu(short: bool, device: str = "auto") -> Finding:
+    """The GPU, held against the config's `device`; with `short`, TensorFlow is not asked."""
     there = gpus_in_machine(ask_driver=not short)
-    return gpu_finding(there, None if short else ask_tensorflow(), os.environ, _cuda_packages())
+    return gpu_finding(there, None if short else ask_tensorflow(), os.environ, _cuda_packages(), device)
 
 
 def _cuda_packages() -> bool:
@@ -115,7 +115,7 @@ def main() -> None:
     args = parser.parse_args()
     config, findings = config_and_faults(laid_over(read_yaml(*args.config), set_values(args.set)))
     findings += examine_packages(args.lock, config.versions if config else "reported")
-    findings.append(examine_gpu(args.short))
+    findings.append(examine_gpu(args.short, config.device if config else "auto"))
     if config:
         findings += [*cores_finding(config, os.cpu_count() or 1), *examine_config(config, args.results)]
     for line in (short_list if args.short else long_list)(findings):

@@ -126,7 +126,7 @@ def examine_before_start():
     """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
     findings = [
         *examine_packages(PROJECT / "envs" / f"{CONFIG.environment}.lock", CONFIG.versions),
-        examine_gpu(short=True),
+        examine_gpu(short=True, device=CONFIG.device),
         *examine_config(CONFIG, Path("results")),
     ]
     print(*short_list(findings), sep="\n", file=sys.stderr)

@@ -39,7 +39,12 @@ def _as_list(value: Any) -> Any:
 
 
 def _word_or_other(value: Any) -> str:
-    return "<word>" if isinstance(value, str) else "<other>"
+    if isinstance(value, str):
+        try:
+            float(value)  # within mappings of the command line numbers are texts
+        except ValueError:
+            return "<word>"
+    return "<word>" if value is None or isinstance(value, bool) else "<other>"
 
 
 def _seed_list(value: Any) -> Any:
@@ -147,8 +152,9 @@ class EarlyStopping(Strict):
 
 
 def _kind_of_schedule(value: Any) -> str:
-    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return f"<{kind}>" if kind in ("cosine", "step", "plateau") else "<word>"
+    if isinstance(value, dict):
+        return f"<{value.get('kind')}>"
+    return f"<{value.kind}>" if isinstance(value, Cosine | Step | Plateau) else "<word>"
 
 
 Schedule = Annotated[
@@ -157,15 +163,20 @@ Schedule = Annotated[
     | Annotated[Step, Tag("<step>")]
     | Annotated[Plateau, Tag("<plateau>")],
     Discriminator(_kind_of_schedule),
+    Field(
+        description="constant, or a mapping with its kind (cosine, step, plateau), such as {kind: cosine, epochs: 90}"
+    ),
 ]
 ClassWeights = Annotated[
     Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Tag("<other>")]
     | Annotated[Literal["none", "balanced"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="none, balanced, or a weight for each class, such as {covid: 2, normal: 1}"),
 ]
 SelectedEpoch = Annotated[
     Annotated[Positive, Tag("<other>")] | Annotated[Literal["last", "best"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="last, best, or the number of an epoch, from 1"),
 ]
 
 
@@ -196,7 +207,9 @@ class Experiment(Strict):
     label_smoothing: Fraction = 0.0
     class_weights: ClassWeights = "none"
     epochs: Annotated[int, Field(ge=1, le=100_000)]
-    early_stopping: EarlyStopping | None = None
+    early_stopping: Annotated[
+        EarlyStopping | None, Field(description="empty, or a mapping, such as {patience: 10, min_delta: 0}")
+    ] = None
     selected_epoch: SelectedEpoch = "last"
     precision: Literal["float32", "bfloat16"] = "float32"
     deterministic: bool = False
@@ -206,10 +219,12 @@ class Experiment(Strict):
 AugmentationOrNone = Annotated[
     Annotated[Augmentation, Tag("<other>")] | Annotated[Literal["none"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="none, or a mapping of ranges, such as {rotation_range: 50}"),
 ]
 NumberOrAuto = Annotated[
     Annotated[float, Field(gt=0), Tag("<other>")] | Annotated[Literal["auto"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="auto, or a number above 0"),
 ]
 
 

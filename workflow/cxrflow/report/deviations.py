@@ -27,6 +27,7 @@ NOT_COMPARED = {
         "seeds",
         "threads",
     ),
+    *("device", "save_every", "keep_states", "tensorboard"),
     *("environment", "versions", "claims", "embed_images", "experiments", "extras", "validation_augmented", "tasks"),
 }
 NOT_COMPARED_IN_EXPERIMENTS = {"weights", "seeds", "batchnorm_momentum", "classes", "positive"}
