@@ -79,6 +79,8 @@ def test_the_rule_graph_has_every_rule() -> None:
         "show_augmentation",
         "follow_training",
         "clean_states",
+        "publish_results",
+        "verify_results",
         "fetch_weights",
     }
 
