@@ -37,7 +37,9 @@ def wanted_images(image_list: pd.DataFrame, sources: list[str]) -> list[Wanted]:
     wanted = []
     for path, length, sha256, git_blob_sha1 in rows.itertuples(index=False):
         if not (sha256 or git_blob_sha1):
-            faults.append(f"image list: {path}: neither `sha256` nor `git_blob_sha1`; a file without a hash is not fetched")
+            faults.append(
+                f"image list: {path}: neither `sha256` nor `git_blob_sha1`; a file without a hash is not fetched"
+            )
         elif length and not length.isdigit():
             faults.append(f"image list: {path}: bytes: {length!r} is not a whole number")
         else:
@@ -58,7 +60,9 @@ def licences(image_list: pd.DataFrame) -> str:
         )
         for source, of_source in rows.groupby("source")
     }
-    return "licences, with the number of images: " + "; ".join(f"{source}: {text}" for source, text in by_source.items())
+    return "licences, with the number of images: " + "; ".join(
+        f"{source}: {text}" for source, text in by_source.items()
+    )
 
 
 def faults_of(not_fetched: list[NotFetched], missing_images: str) -> list[str]:
@@ -89,7 +93,10 @@ def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--image-list", type=Path, required=True, help="CSV of the files: path, bytes, hashes")
     parser.add_argument(
-        "--sources", nargs="+", required=True, help="addresses with {path}, {sha256} or {git_blob_sha1} in them, in order"
+        "--sources",
+        nargs="+",
+        required=True,
+        help="addresses with {path}, {sha256} or {git_blob_sha1} in them, in order",
     )
     parser.add_argument("--missing-images", choices=("error", "warn"), default="error")
     parser.add_argument("--limits", type=Limits.read, default=Limits(), help="timeouts, tries and the like as JSON")

@@ -103,7 +103,9 @@ def main() -> None:
         model.save_weights(part)
     write_json(args.record, {"backbone": args.backbone, **published, "sha256": sha256_of_file(args.weights)})
     (args.weights.parent / published["file"]).unlink(missing_ok=True)
-    print(f"{args.backbone}: {published['file']}, as published at {published['url']}, checksum {published['hash']} held")
+    print(
+        f"{args.backbone}: {published['file']}, as published at {published['url']}, checksum {published['hash']} held"
+    )
 
 
 if __name__ == "__main__":

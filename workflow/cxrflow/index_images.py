@@ -1,8 +1,9 @@
 """List every image of a data set with its contents' hash, its size and mode, and what is known of it.
 
 The data set is a folder that holds train/<class>/ and test/<class>/. With --image-list, a CSV says which files make it up
-(column `path`; `sha256` or else `git_blob_sha1`, where given, is checked; source, patient, sex, age, view and licence are taken over); without, it
-is what lies in the class folders. Each image is decoded once, so that a damaged one is told now, before any training.
+(column `path`; `sha256` or else `git_blob_sha1`, where given, is checked; source, patient, sex, age, view and licence are
+taken over); without, it is what lies in the class folders. Each image is decoded once, so that a damaged one is told now,
+before any training.
 """
 
 from collections.abc import Iterable
@@ -44,9 +45,7 @@ def index_images(
     _check_folders(root, classes, image_list)
     listed = _found_images(root, classes) if image_list is None else _listed_images(image_list, classes)
     with ThreadPoolExecutor(workers) as pool:
-        looked = list(
-            pool.map(lambda row: _look_at(root, *row), listed[["image", *EXPECTED]].itertuples(index=False))
-        )
+        looked = list(pool.map(lambda row: _look_at(root, *row), listed[["image", *EXPECTED]].itertuples(index=False)))
     faults = [fault for _, fault in looked if fault]
     index = pd.concat([listed.drop(columns=EXPECTED), pd.DataFrame([found for found, _ in looked])], axis=1)
     for column in ("bytes", "width", "height"):
@@ -132,7 +131,9 @@ def _listing(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[columns].sort_values("image", ignore_index=True)
 
 
-def _look_at(root: Path, image: str, expected_sha256: str, expected_git_blob_sha1: str) -> tuple[dict[str, object], str]:
+def _look_at(
+    root: Path, image: str, expected_sha256: str, expected_git_blob_sha1: str
+) -> tuple[dict[str, object], str]:
     """What an image file is, and what is wrong with it (an empty text when nothing is)."""
     path = root / image
     found: dict[str, object] = dict.fromkeys(("status", "bytes", "sha256", "width", "height", "mode", "format"))

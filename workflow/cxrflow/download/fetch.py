@@ -81,7 +81,13 @@ def fetch_files(
     Raises:
         Fault: a path leads out of the folder, or the folder cannot be written (a full disk).
     """
-    raise_all([f"{one.path!r}: does not lie below {folder}; nothing was fetched" for one in wanted if not _below(folder, one.path)])
+    raise_all(
+        [
+            f"{one.path!r}: does not lie below {folder}; nothing was fetched"
+            for one in wanted
+            if not _below(folder, one.path)
+        ]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
         lacking = [one for one in wanted if one.contents.fault_of(folder / one.path)]

@@ -25,14 +25,15 @@ class Room:
     pixels: float
     manifests: float
     memory: float
+    images: float = 0
 
     @property
     def disk(self) -> float:
         """All that is written."""
-        return self.models + self.pixels + self.manifests
+        return self.models + self.pixels + self.manifests + self.images
 
 
-def needed_room(config: Config, images: dict[str, int], results: Path) -> Room:
+def needed_room(config: Config, images: dict[str, int], results: Path, bytes_to_fetch: int = 0) -> Room:
     """What the selected runs need.
 
     Models: 4 bytes a parameter for the model that is kept, and 12 (weights and Adam's two moments) for each of two states
@@ -43,6 +44,7 @@ def needed_room(config: Config, images: dict[str, int], results: Path) -> Room:
         config: the config.
         images: task to the number of its images, training and test.
         results: folder of all results; what a run of this config has written already needs no room.
+        bytes_to_fetch: of images that are fetched.
     """
     folder = results / config.name
     models = memory = 0.0
@@ -63,7 +65,7 @@ def needed_room(config: Config, images: dict[str, int], results: Path) -> Room:
             key = (experiment.task, seed)
             rows[key] = max(rows.get(key, 0), count * experiment.epochs)
     pixels_left = sum(byte_count for px, byte_count in of_size.items() if not (folder / f"pixels/{px}").is_dir())
-    return Room(models, pixels_left, MANIFEST_ROW * sum(rows.values()), memory)
+    return Room(models, pixels_left, MANIFEST_ROW * sum(rows.values()), memory, bytes_to_fetch)
 
 
 def free_disk(folder: Path) -> int:
@@ -84,6 +86,7 @@ def free_memory(limits: Path = Path("/sys/fs/cgroup")) -> int:
 def disk_finding(free: float, room: Room, folder: Path) -> Finding:
     """Whether the disk has room."""
     parts = f"models {size(room.models)}, pixels {size(room.pixels)}, manifests {size(room.manifests)}"
+    parts += f", images {size(room.images)}" if room.images else ""
     text = f"{size(free)} free for results; about {size(room.disk)} needed ({parts})"
     if free >= room.disk:
         return ok("disk", text)
