@@ -32,7 +32,7 @@ def wanted_images(image_list: pd.DataFrame, sources: list[str]) -> list[Wanted]:
     """
     if "path" not in image_list:
         raise Fault(f"image list: no column `path`; it has {', '.join(image_list.columns)}")
-    rows = image_list.reindex(columns=["path", "bytes", "sha256", "git_blob_sha1"]).fillna("")
+    rows = _texts(image_list, ["path", "bytes", "sha256", "git_blob_sha1"])
     faults = [f"image list: {path}: named twice" for path in sorted(set(rows["path"][rows["path"].duplicated()]))]
     wanted = []
     for path, length, sha256, git_blob_sha1 in rows.itertuples(index=False):
@@ -50,9 +50,14 @@ def wanted_images(image_list: pd.DataFrame, sources: list[str]) -> list[Wanted]:
     return wanted
 
 
+def _texts(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Some columns as text, empty where there is nothing, also where there is no such column."""
+    return table.reindex(columns=columns).astype("string").fillna("")
+
+
 def licences(image_list: pd.DataFrame) -> str:
     """One line on whose the images are and under which licences, as far as the list tells."""
-    rows = image_list.reindex(columns=["source", "licence"]).fillna("")
+    rows = _texts(image_list, ["source", "licence"])
     by_source = {
         str(source) or "source not given": ", ".join(
             f"{licence or 'not given in the list'} ({count})"

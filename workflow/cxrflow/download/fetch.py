@@ -85,7 +85,7 @@ def fetch_files(
         [
             f"{one.path!r}: does not lie below {folder}; nothing was fetched"
             for one in wanted
-            if not _below(folder, one.path)
+            if not lies_below(folder, one.path)
         ]
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def fetch_files(
         return sorted(done, key=lambda found: found.path)
 
 
-def _below(folder: Path, path: str) -> bool:
+def lies_below(folder: Path, path: str) -> bool:
     """Whether a path stays below a folder, also where folders on the way are links."""
     parts = PurePosixPath(path).parts
     if not parts or "\0" in path or "\\" in path or path.startswith("/") or {"..", PARTIAL, LOCK} & set(parts):

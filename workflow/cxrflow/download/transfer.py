@@ -85,9 +85,15 @@ class Unreachable(Broken):
     """No connection to the source."""
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: redirects are followed below. Even with `allow_redirects=False` requests reads a redirect's body to its
+        end, which need not come, to see where it leads."""
+
+
 def new_session() -> requests.Session:
     """A session for one thread; proxies and certificates are the machine's (HTTPS_PROXY, REQUESTS_CA_BUNDLE …)."""
-    session = requests.Session()
+    session = _Session()
     # The bytes as they are stored: hashes are of these.
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "cxrflow"})
     return session
@@ -162,7 +168,6 @@ def _ask(session: requests.Session, url: str, headers: dict[str, str], limits: L
         response = _get(session, url, headers, limits)
         if not response.is_redirect:
             break
-        # Not left to requests: it would read a redirect's body to its end, which need not come, and follow any scheme's.
         response.close()
         target = urljoin(url, response.headers["Location"])
         check_redirect(url, target)

@@ -92,16 +92,16 @@ def _fetched(config: Config, folder: Path, classes: list[str]) -> Images:
     except Fault as wrong:
         return Images({}, [fault("images", message) for message in wrong.messages])
     with path.open(encoding="utf-8", newline="") as file:
-        bytes_of = {row["path"]: row.get("bytes") or "0" for row in csv.DictReader(file)}
+        bytes_of = {row["path"]: row.get("bytes") or "" for row in csv.DictReader(file)}
     absent = sorted(image for image in bytes_of if not (folder / image).is_file())
     total = len(bytes_of)
     if not absent:
         return Images(listed, [ok("images", f"all {total} of {name} are below {folder}")])
     record = folder.with_name(f"{folder.name}.csv")
     if not record.is_file():
-        byte_count = sum(int(bytes_of[image]) for image in absent)
-        text = f"{len(absent)} of the {total} of {name} will be fetched into {folder}, {size(byte_count)}"
-        return Images(listed, [note("images", f"{text} (without the internet: DATA=FOLDER)")], byte_count)
+        byte_count = sum(int(bytes_of[image]) for image in absent if bytes_of[image].isdigit())
+        text = f"{len(absent)} of the {total} of {name} will be fetched into {folder} ({size(byte_count)})"
+        return Images(listed, [note("images", f"{text}; without the internet: DATA=FOLDER")], byte_count)
     text = f"{folder}: {len(absent)} of the {total} of {name} are not there: {some_of(absent, 3)}"
     again = f"no source had them, or they were deleted since; delete {record}, and they are fetched again"
     return Images(listed, [note("images", f"{text}; {again}")])
