@@ -20,10 +20,11 @@ PLOTS = [
     for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}.svg")
 ]
 SPLITS = [RESULTS / f"split/{task}.csv" for task in sorted({keys.task for keys in CONFIG.selected().values()})]
-# The whole config as the stages see it: the extras too, since claims about the searches look for their settings.
+# The whole config as the stages see it: the extras too, since claims about the searches look for their settings. Not where
+# files are fetched from, since their hashes decide what they are.
 EVERYTHING = canonical_json(
     {
-        **CONFIG.model_dump(exclude={"experiments", "extras"}),
+        **CONFIG.model_dump(exclude={"experiments", "extras", "image_sources", "weights_sources"}),
         "experiments": {name: settings_of(name) for name in [*CONFIG.experiments, *CONFIG.extras]},
     }
 )
