@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import file_server as serve
 import numpy as np
@@ -19,7 +20,7 @@ import pandas as pd
 import pytest
 from cxrflow.download.contents import Contents
 from cxrflow.download.fetch import LOCK, PARTIAL, NotFetched, Wanted, addresses, fetch_files, lies_below
-from cxrflow.download.transfer import Limits, Refused, check_redirect
+from cxrflow.download.transfer import Limits, Refused, bring_file, redirect_target
 from cxrflow.stage.faults import Fault
 from file_server import FileServer, serving
 from hypothesis import given
@@ -282,7 +283,9 @@ def test_an_endless_body_is_cut(server: FileServer, tmp_path: Path, known_length
     assert sum(file.stat().st_size for file in (tmp_path / PARTIAL).rglob("*") if file.is_file()) <= 50_000
 
 
-def test_a_source_without_connection_is_not_asked_for_every_file(server: FileServer, tmp_path: Path) -> None:
+def test_a_source_without_connection_is_not_asked_for_every_file(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -290,7 +293,15 @@ def test_a_source_without_connection_is_not_asked_for_every_file(server: FileSer
         Wanted(f"{n}.png", Contents(None, sha256(FILE)), (f"{nowhere}/{n}.png", f"{server.address}/{FIRST}"))
         for n in range(20)
     ]
+    asked = []
+
+    def noted(session: object, url: str, *rest: Any) -> bool:
+        asked.append(url)
+        return bring_file(session, url, *rest)
+
+    monkeypatch.setattr("cxrflow.download.fetch.bring_file", noted)
     assert fetch_files(files, tmp_path, QUICK, workers=1) == []
+    assert [url for url in asked if url.startswith(nowhere)] == [f"{nowhere}/0.png"] * QUICK.tries
     lost = fetch_files([Wanted("20.png", one.contents, one.addresses[:1]) for one in files[:1]], tmp_path, QUICK)
     assert "no connection (" in lost[0].why and "refused" in lost[0].why and not lost[0].nobody_has_it
 
@@ -356,10 +367,19 @@ def test_the_body_of_a_redirect_is_not_read(server: FileServer, tmp_path: Path) 
 )
 def test_which_redirects_are_allowed(url: str, target: str, fine: bool) -> None:
     if fine:
-        check_redirect(url, target)
+        assert redirect_target(url, target) == target
     else:
         with pytest.raises(Refused, match="which is not followed"):
-            check_redirect(url, target)
+            redirect_target(url, target)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[", "http://", "http:///x", f"http://{'a' * 70}.invalid/", "http://a:b/", "//"]
+)
+def test_a_redirect_to_nonsense_is_told(server: FileServer, tmp_path: Path, location: str) -> None:
+    server.behaviour[FIRST] = serve.redirect(location)
+    server.files[SECOND] = FILE
+    assert fetch_one(server, tmp_path) is None
 
 
 # ---- names --------------------------------------------------------------------------------------------------------------
@@ -457,7 +477,7 @@ def test_killed_in_the_middle_it_goes_on(server: FileServer, command: list[str],
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     images = tmp_path / "images"
     part = images / PARTIAL / "train/covid/7.png"
-    for _ in range(600):
+    for _ in range(2400):
         if part.is_file() and len(whole_files(images)) == 11:
             break
         time.sleep(0.05)

@@ -71,7 +71,7 @@ def test_licences_are_told_once(fetch: Any, capsys: pytest.CaptureFixture[str]) 
     fetch()
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "licences, with the number of images: x: CC BY 4.0 (2); y: not given in the list (1)"
-    assert re.fullmatch(r"3 of 3 files, 0\.0 MB, \d+\.\d MB/s", told[1])
+    assert re.fullmatch(r"3 of 3 files, 0\.0 of at least 0\.0 MB, \d+\.\d MB/s", told[1])
     assert told[2].endswith("images: 3 of 3 images, all as listed")
     fetch()
     assert len(capsys.readouterr().out.splitlines()) == 1
@@ -108,10 +108,10 @@ def test_a_file_that_no_source_has_is_a_fault_or_a_line(
 
 
 def test_a_file_that_might_be_had_later_is_a_fault_also_with_warn() -> None:
-    failed = [NotFetched(f"{n}.png", "host: no connection", False) for n in range(3)]
+    failed = [NotFetched(f"{n}.png", "host: no connection", False) for n in range(4)]
     nowhere = NotFetched("x.png", "host: HTTP 404", True)
     faults = faults_of([*failed, nowhere], "warn")
-    assert faults[0] == "not fetched: 0.png, 1.png, 2.png: host: no connection"
+    assert faults[0] == "4 of the images not fetched, 0.png, 1.png, 2.png and 1 more: host: no connection"
     assert len(faults) == 2 and faults[1].startswith("start again")
     assert faults_of([nowhere], "warn") == []
     assert len(faults_of([*failed, nowhere], "error")) == 3

@@ -77,14 +77,13 @@ def test_from_nothing_to_audit_and_split_and_then_nothing_to_do(
     assert planned_jobs(again) == {} and len(server.asked) == asked
     # Another address is no reason to fetch again; another name of the results shares the images.
     mirror = Path(config).with_name("mirror.yaml")
-    mirror.write_text("image_sources: ['http://127.0.0.1:1/{path}']\n")
-    moved = snakemake(folder, "-n", "--configfile", config, str(mirror), "--", *TARGETS)
-    assert planned_jobs(moved) == {}
+    mirror.write_text("name: other\nimage_sources: ['http://127.0.0.1:1/{path}']\n")
     other = [target.replace("tiny", "other") for target in TARGETS]
-    named = snakemake(folder, "-n", "--configfile", config, "--config", "name=other", "--", *other)
+    named = snakemake(folder, "-n", "--configfile", config, str(mirror), "--", *other)
     assert set(planned_jobs(named)) == {"index_images", "audit_data", "split_images"}
 
 
+@pytest.mark.slow
 def test_files_that_no_source_has_end_the_run_or_are_told(
     snakemake: Any, server: FileServer, config: str, folder: Path
 ) -> None:
@@ -106,6 +105,7 @@ def test_files_that_no_source_has_end_the_run_or_are_told(
     assert planned_jobs(snakemake(folder, "-n", *warned, "--", *TARGETS)) == {}
 
 
+@pytest.mark.slow
 def test_the_studys_own_images(snakemake: Any, server: FileServer, folder: Path, study_data: Path) -> None:
     """All by default but the address, and the one file that could not be had."""
     files = [file for file in study_data.rglob("*") if file.is_file()]

@@ -12,6 +12,7 @@ import pandas as pd
 from cxrflow.download.contents import Contents
 from cxrflow.download.fetch import NotFetched, Wanted, addresses, fetch_files
 from cxrflow.download.transfer import Limits
+from cxrflow.machine.findings import some_of
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, raise_all
 from cxrflow.stage.files import sha256_of_file, write_table
@@ -81,7 +82,9 @@ def faults_of(not_fetched: list[NotFetched], missing_images: str) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for one in failed:
         by_reason.setdefault(one.why, []).append(one.path)
-    faults += [f"not fetched: {', '.join(paths)}: {why}" for why, paths in by_reason.items()]
+    faults += [
+        f"{len(paths)} of the images not fetched, {some_of(paths, 3)}: {why}" for why, paths in by_reason.items()
+    ]
     if failed:
         faults.append(
             "start again, and what is there stays; or get the files elsewhere and name their folder as `images` (DATA=FOLDER)"

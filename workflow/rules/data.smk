@@ -1,7 +1,8 @@
 # The data set: from image files to an index, an audit, a split for each task, and decoded pixels.
 #
 # Requires: a folder with train/<class>/ and test/<class>/ (`images`), the internet (`images: study`), or nothing (`phantoms`).
-# Makes:    results/images/{list}/ (shared by all results), images.parquet, data_audit.json, split/{task}.csv, pixels/{size}/{train,test}/{class}.npy
+# Makes:    results/images/{list}/ (shared by all results), images.parquet, data_audit.json, split/{task}.csv,
+#           pixels/{size}/{train,test}/{class}.npy
 
 if CONFIG.phantoms:
 

@@ -139,7 +139,9 @@ class _Progress:
 
     def __init__(self, files: Sequence[Wanted], seconds: float = 5) -> None:
         lengths = [one.contents.bytes for one in files]
-        self.total = sum(length for length in lengths if length is not None) if all(lengths) else None
+        known = [length for length in lengths if length is not None]
+        least = "" if len(known) == len(files) else "at least "
+        self.of = f" of {least}{sum(known) / 1e6:.1f}" if known else ""
         self.files, self.done, self.bytes = len(files), 0, 0
         self.seconds, self.began = seconds, time.monotonic()
         self.told = self.began
@@ -159,9 +161,8 @@ class _Progress:
 
     def _tell(self) -> None:
         self.told = time.monotonic()
-        of = "" if self.total is None else f" of {self.total / 1e6:.1f}"
         rate = self.bytes / 1e6 / max(self.told - self.began, 1e-3)
-        print(f"{self.done} of {self.files} files, {self.bytes / 1e6:.1f}{of} MB, {rate:.1f} MB/s", flush=True)
+        print(f"{self.done} of {self.files} files, {self.bytes / 1e6:.1f}{self.of} MB, {rate:.1f} MB/s", flush=True)
 
 
 class _Work:

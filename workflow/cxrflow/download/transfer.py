@@ -149,17 +149,22 @@ def bring_file(
     return continued
 
 
-def check_redirect(url: str, target: str) -> None:
-    """Whether a redirect may be followed.
+def redirect_target(url: str, location: str) -> str:
+    """Where a redirect leads.
 
     Raises:
-        Refused: it leads to something else than http and https, or from https to http.
+        Refused: to no address at all, to something else than http and https, or from https to http.
     """
-    scheme = urlsplit(target).scheme.lower()
+    try:
+        target = urljoin(url, location)
+        scheme = urlsplit(target).scheme.lower()
+    except ValueError:
+        raise Refused("redirects to what is no address") from None
     if scheme not in ("http", "https"):
         raise Refused(f"redirects to an address of the kind {scheme}:, which is not followed")
     if scheme == "http" and urlsplit(url).scheme.lower() == "https":
         raise Refused("redirects from https to http, which is not followed")
+    return target
 
 
 def _ask(session: requests.Session, url: str, headers: dict[str, str], limits: Limits) -> requests.Response:
@@ -169,9 +174,7 @@ def _ask(session: requests.Session, url: str, headers: dict[str, str], limits: L
         if not response.is_redirect:
             break
         response.close()
-        target = urljoin(url, response.headers["Location"])
-        check_redirect(url, target)
-        url = target
+        url = redirect_target(url, response.headers["Location"])
     else:
         raise Refused(f"more than {MOST_REDIRECTS} redirects")
     if response.status_code in (requests.codes.ok, requests.codes.partial_content, NOT_THIS_PART):
@@ -195,7 +198,7 @@ def _get(session: requests.Session, url: str, headers: dict[str, str], limits: L
         raise Broken("the connection broke") from None
     except requests.Timeout:
         raise Broken(f"no answer within {limits.read_seconds:g} s") from None
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise Refused(f"cannot be asked: {error}") from None
 
 
