@@ -111,6 +111,12 @@ def test_a_fault_is_told_where_it_is_written(study: dict[str, Any]) -> None:
         ({"epochs": 3}, "epochs: a key of experiments, not of the whole; for all of them: override='{epochs: …}'"),
         ({"images": None}, "images: missing; name the folder"),
         ({"phantoms": {}}, "images, phantoms: both given"),
+        ({"images": "study", "image_list": None}, "image_list: missing; `images: study` fetches the files of a list"),
+        ({"image_sources": ["https://a/all/"]}, "must say where the file's own part stands; allowed: {path}, {sha256}"),
+        ({"image_sources": ["https://a/{path}/{home}"]}, "allowed: {path}, {sha256}, {git_blob_sha1}"),
+        ({"image_sources": ["file:///a/{path}"]}, "must begin with https:// or http://"),
+        ({"image_sources": []}, "image_sources: "),
+        ({"weights_sources": ["https://a/{sha256}"]}, "must say where the file's own part stands; allowed: {path}"),
         ({"only": "multiclas_mobilenet"}, "did you mean 'multiclass_mobilenet'?"),
         ({"seeds": 0}, "seeds: 0: at least 1 seed"),
         ({"seeds": [1, 1]}, "seeds: something is named twice"),
@@ -249,7 +255,21 @@ def test_demo_is_an_overlay(project: Path) -> None:
     demo = read_config(read_yaml(project / "config.yaml", project / "examples/demo.yaml"))
     study = read_config({**read_yaml(project / "config.yaml"), "images": "x"})
     assert list(demo.experiments) == list(study.experiments)
-    assert demo.phantoms is not None and demo.images is None
+    assert demo.phantoms is not None and demo.fetched_into() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "folder"),
+    [
+        ({}, "images/study"),
+        ({"image_list": "lists/mine.csv"}, "images/mine"),
+        ({"images": "/data/cxr"}, None),
+        ({"images": "./study"}, None),
+        ({"phantoms": {}}, None),
+    ],
+)
+def test_where_images_are_fetched_into(study: dict[str, Any], change: dict[str, Any], folder: str | None) -> None:
+    assert read_config({**study, "images": "study", **change}).fetched_into() == folder
 
 
 def test_yaml_that_cannot_be_read(tmp_path: Path) -> None:

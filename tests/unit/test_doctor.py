@@ -382,6 +382,35 @@ def test_images_are_held_against_a_list(tmp_path: Path, missing_images: str, lev
     assert find_images(study(**values, only="bac_vir_inception_v3")).findings[0].level == "ok"
 
 
+def test_images_that_are_fetched(tmp_path: Path) -> None:
+    image_list = tmp_path / "mine.csv"
+    paths = [f"{subset}/{name}/{n}.png" for subset in ("train", "test") for name in CLASSES for n in range(2)]
+    image_list.write_text("path,bytes,sha256\n" + "".join(f"{path},1000000,0\n" for path in paths))
+    config = study(images="study", image_list=str(image_list))
+    before = find_images(config, tmp_path)
+    assert before.count(CLASSES, "train") == 8
+    assert before.findings == [
+        note(
+            "images",
+            f"16 of the 16 of {image_list} will be fetched into {tmp_path}/images/mine (16 MB); "
+            "without the internet: DATA=FOLDER",
+        )
+    ]
+    assert before.bytes_to_fetch == 16_000_000
+    assert needed_room(config, {"binary": 8, "multiclass": 16}, tmp_path, 16_000_000).images == 16_000_000
+    for path in paths[1:]:
+        (tmp_path / "images/mine" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images/mine" / path).touch()
+    assert find_images(config, tmp_path).bytes_to_fetch == 1_000_000
+    record = tmp_path / "images/mine.csv"
+    record.touch()
+    lacking = find_images(config, tmp_path)
+    assert f"1 of the 16 of {image_list} are not there: {paths[0]}" in lacking.findings[0].text
+    assert f"delete {record}" in lacking.findings[0].text and lacking.bytes_to_fetch == 0
+    (tmp_path / "images/mine" / paths[0]).touch()
+    assert find_images(config, tmp_path).findings[0].level == "ok"
+
+
 def test_the_studys_list_has_306_images() -> None:
     (found,) = find_images(study(images=str(PROJECT))).findings
     assert found.level == "fault"
@@ -432,7 +461,7 @@ def test_a_list_that_names_none_of_ones_own_classes(tmp_path: Path) -> None:
 def test_weights_that_are_missing_or_will_be_downloaded(tmp_path: Path) -> None:
     (found,) = weights_findings(study(weights="imagenet"), tmp_path)
     assert found.level == "note"
-    assert found.text.startswith("InceptionV3, MobileNet: ImageNet weights will be downloaded")
+    assert found.text.startswith("InceptionV3, MobileNet: ImageNet weights will be fetched")
     (tmp_path / "weights").mkdir()
     for backbone in ("InceptionV3", "MobileNet"):
         (tmp_path / f"weights/{backbone}.weights.h5").touch()

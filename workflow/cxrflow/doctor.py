@@ -37,11 +37,11 @@ def config_and_faults(raw: Mapping[str, Any]) -> tuple[Config | None, list[Findi
 
 def examine_config(config: Config, results: Path) -> list[Finding]:
     """What a config needs, held against this machine: images, weights, disk, memory, time."""
-    images = find_images(config)
+    images = find_images(config, results)
     tasks = {experiment.task for experiment in config.selected().values()}
     training = {task: images.count(config.tasks[task].classes, "train") for task in tasks}
     of_task = {task: sum(images.count(config.tasks[task].classes, part) for part in SUBSET_FOLDERS) for task in tasks}
-    room = needed_room(config, of_task, results)
+    room = needed_room(config, of_task, results, images.bytes_to_fetch)
     return [
         *images.findings,
         *plan_findings(config, images),

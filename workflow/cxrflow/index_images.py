@@ -1,8 +1,9 @@
 """List every image of a data set with its contents' hash, its size and mode, and what is known of it.
 
 The data set is a folder that holds train/<class>/ and test/<class>/. With --image-list, a CSV says which files make it up
-(column `path`; `sha256`, where given, is checked; source, patient, sex, age, view and licence are taken over); without, it
-is what lies in the class folders. Each image is decoded once, so that a damaged one is told now, before any training.
+(column `path`; `sha256` or else `git_blob_sha1`, where given, is checked; source, patient, sex, age, view and licence are
+taken over); without, it is what lies in the class folders. Each image is decoded once, so that a damaged one is told now,
+before any training.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from cxrflow.config.suggest import did_you_mean
+from cxrflow.download.contents import git_blob_sha1_of_file
 from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.images.decode import SUFFIXES, header_and_fault
 from cxrflow.stage.command import run_stage, stage_parser
@@ -19,6 +21,7 @@ from cxrflow.stage.faults import Fault, raise_all
 from cxrflow.stage.files import sha256_of_file, write_table
 
 KNOWN_OF_IMAGE = ("source", "patient", "sex", "age", "view", "licence")
+EXPECTED = ["expected_sha256", "expected_git_blob_sha1"]
 
 
 def index_images(
@@ -42,11 +45,9 @@ def index_images(
     _check_folders(root, classes, image_list)
     listed = _found_images(root, classes) if image_list is None else _listed_images(image_list, classes)
     with ThreadPoolExecutor(workers) as pool:
-        looked = list(
-            pool.map(lambda row: _look_at(root, *row), listed[["image", "expected_sha256"]].itertuples(index=False))
-        )
+        looked = list(pool.map(lambda row: _look_at(root, *row), listed[["image", *EXPECTED]].itertuples(index=False)))
     faults = [fault for _, fault in looked if fault]
-    index = pd.concat([listed.drop(columns="expected_sha256"), pd.DataFrame([found for found, _ in looked])], axis=1)
+    index = pd.concat([listed.drop(columns=EXPECTED), pd.DataFrame([found for found, _ in looked])], axis=1)
     for column in ("bytes", "width", "height"):
         index[column] = index[column].astype("Int64")
     for column in ("sha256", "mode", "format", *KNOWN_OF_IMAGE):
@@ -121,14 +122,18 @@ def _repeated(names: Iterable[str]) -> list[str]:
 
 def _listing(rows: pd.DataFrame) -> pd.DataFrame:
     rows["folder"] = rows["subset_folder"] + "/" + rows["class"]
-    rows["expected_sha256"] = rows["sha256"].fillna("") if "sha256" in rows else ""
+    for column in EXPECTED:
+        known = column.removeprefix("expected_")
+        rows[column] = rows[known].fillna("") if known in rows else ""
     for column in KNOWN_OF_IMAGE:
         rows[column] = rows[column].replace("", None) if column in rows else None
-    columns = ["image", "folder", "subset_folder", "class", *KNOWN_OF_IMAGE, "expected_sha256"]
+    columns = ["image", "folder", "subset_folder", "class", *KNOWN_OF_IMAGE, *EXPECTED]
     return rows[columns].sort_values("image", ignore_index=True)
 
 
-def _look_at(root: Path, image: str, expected_sha256: str) -> tuple[dict[str, object], str]:
+def _look_at(
+    root: Path, image: str, expected_sha256: str, expected_git_blob_sha1: str
+) -> tuple[dict[str, object], str]:
     """What an image file is, and what is wrong with it (an empty text when nothing is)."""
     path = root / image
     found: dict[str, object] = dict.fromkeys(("status", "bytes", "sha256", "width", "height", "mode", "format"))
@@ -145,6 +150,9 @@ def _look_at(root: Path, image: str, expected_sha256: str) -> tuple[dict[str, ob
         return {**found, "status": "unreadable"}, f"{path}: unreadable: {fault}"
     if expected_sha256 and found["sha256"] != expected_sha256:
         return {**found, "status": "changed"}, f"{path}: its contents are not those of the image list (SHA-256 differs)"
+    if not expected_sha256 and expected_git_blob_sha1 and git_blob_sha1_of_file(path) != expected_git_blob_sha1:
+        told = "its contents are not those of the image list (git blob SHA-1 differs)"
+        return {**found, "status": "changed"}, f"{path}: {told}"
     return {**found, "status": "ok"}, ""
 
 

@@ -3,6 +3,8 @@
 config.yaml comments the same keys for readers; workflow/schemas/config.schema.json is generated from these models.
 """
 
+import re
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,6 +26,21 @@ class Strict(BaseModel):
     """Base of all config models: unknown keys are faults, values do not change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+def _address_with(*names: str) -> AfterValidator:
+    """A check that an address is http or https, and names in {} nothing else than what is known of a file."""
+
+    def check(address: str) -> str:
+        asked = re.findall(r"{(.*?)}", address)
+        allowed = ", ".join(f"{{{name}}}" for name in names)
+        if not address.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        if not asked or not set(asked) <= set(names):
+            raise ValueError(f"must say where the file's own part stands; allowed: {allowed}")
+        return address
+
+    return AfterValidator(check)
 
 
 def _known_backbone(name: str) -> str:
@@ -71,6 +88,8 @@ Seeds = Annotated[
     AfterValidator(_no_repeats),
     Field(min_length=1),
 ]
+ImageSource = Annotated[str, _address_with("path", "sha256", "git_blob_sha1")]
+WeightsSource = Annotated[str, _address_with("path")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -252,8 +271,14 @@ class Config(Strict):
     images: str | None = None
     phantoms: Phantoms | None = None
     image_list: str | None = None
+    image_sources: Annotated[list[ImageSource], Field(min_length=1)] = [
+        "https://raw.githubusercontent.com/danieldelijani/COVID-Detection-Machine-Learning-Model/"
+        "6137995d9f7ec98bdab4f2f51fb71c9e42f8a0cd/Covid_Data_GradientCrescent/all/{path}",
+        "https://archive.softwareheritage.org/api/1/content/sha1_git:{git_blob_sha1}/raw/",
+    ]
     missing_images: Literal["error", "warn"] = "error"
     weights: str = "imagenet"
+    weights_sources: Annotated[list[WeightsSource], Field(min_length=1)] = ["https://storage.googleapis.com/{path}"]
     tasks: Annotated[dict[FileName, Task], Field(min_length=1)]
     class_index: Literal["alphabetical", "listed"] = "alphabetical"
     split: str = "keras"
@@ -277,6 +302,12 @@ class Config(Strict):
     tensorboard: bool = False
     environment: Literal["cpu", "gpu"] = "cpu"
     versions: Literal["reported", "locked"] = "reported"
+
+    def fetched_into(self) -> str | None:
+        """The folder of fetched images, relative to that of all results; None where no image is fetched."""
+        if self.images != "study" or self.phantoms is not None or self.image_list is None:
+            return None
+        return f"images/{'study' if self.image_list == 'study' else PurePath(self.image_list).stem}"
 
     def selected(self) -> dict[str, Experiment]:
         """The experiments that this run is about, extras included where they are asked for."""

@@ -154,10 +154,12 @@ def _faults_between_keys(raw: Mapping[str, Any], config: Config) -> list[str]:
     if config.images is None and config.phantoms is None:
         faults.append(
             "images: missing; name the folder that holds train/<class>/ and test/<class>/ "
-            "(make study DATA=FOLDER, or --config images=FOLDER)"
+            "(make study DATA=FOLDER, or --config images=FOLDER), or say study: they are then fetched"
         )
-    if config.images is not None and config.phantoms is not None:
+    if config.images not in (None, "study") and config.phantoms is not None:
         faults.append("images, phantoms: both given; name a folder of images, or have phantoms drawn, not both")
+    if config.images == "study" and config.phantoms is None and config.image_list is None:
+        faults.append("image_list: missing; `images: study` fetches the files of a list: study, or a CSV with hashes")
     both = sorted(set(config.experiments) & set(config.extras))
     faults += [f"extras.{name}: there is an experiment of this name already" for name in both]
     everything = {**config.experiments, **config.extras}

@@ -20,6 +20,8 @@ NOT_COMPARED = {
         "images",
         "phantoms",
         "image_list",
+        "image_sources",
+        "weights_sources",
         "missing_images",
         "weights",
         "only",

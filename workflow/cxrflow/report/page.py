@@ -68,6 +68,7 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
     return {
         "name": inputs.settings["name"],
         "on_phantoms": inputs.on_phantoms,
+        "folder_named": not inputs.on_phantoms and inputs.settings.get("images") != "study",
         "what": what_was_run(inputs),
         "tested": tested[:TOLD_RESULTS],
         "more_tested": max(0, len(tested) - TOLD_RESULTS),
