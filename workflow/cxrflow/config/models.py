@@ -171,6 +171,7 @@ class Config(Strict):
     phantoms: Phantoms | None = None
     image_list: str | None = None
     missing_images: Literal["error", "warn"] = "error"
+    on_bad_image: Literal["error", "skip"] = "error"
     weights: str = "imagenet"
     tasks: Annotated[dict[FileName, Task], Field(min_length=1)]
     class_index: Literal["alphabetical", "listed"] = "alphabetical"

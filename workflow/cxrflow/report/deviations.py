@@ -21,6 +21,7 @@ NOT_COMPARED = {
         "phantoms",
         "image_list",
         "missing_images",
+        "on_bad_image",
         "weights",
         "only",
         "with_extras",

@@ -14,6 +14,14 @@ class Fault(Exception):  # noqa: N818 - a fault of the input, not an error of th
         super().__init__("\n".join(self.messages))
 
 
+def one_line(text: str) -> str:
+    """A message as one line that a terminal shows as it stands: what is not printable, in names of files, is escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
+
+
 def raise_all(messages: list[str]) -> None:
     """Raise one `Fault` with all the messages, if there are any."""
     if messages:
