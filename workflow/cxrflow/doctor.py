@@ -24,7 +24,7 @@ from cxrflow.machine.packages import installed_versions, locked_versions, packag
 from cxrflow.machine.plan import plan_findings
 from cxrflow.machine.room import disk_finding, free_disk, free_memory, memory_finding, needed_room
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault, raise_all
+from cxrflow.stage.faults import Fault, one_line, raise_all
 
 
 def set_values(pairs: list[str]) -> dict[str, Any]:
@@ -123,7 +123,7 @@ SHORT_FACTS = ("images", "time")
 
 def long_list(findings: list[Finding]) -> list[str]:
     """One line a finding."""
-    return [f"{finding.level:5}  {finding.subject}: {finding.text}" for finding in findings]
+    return [one_line(f"{finding.level:5}  {finding.subject}: {finding.text}") for finding in findings]
 
 
 def main() -> None:

@@ -174,7 +174,7 @@ def _look_at_header(path: Path, fault: str) -> dict[str, object]:
     except OSError as error:
         return {**found, "status": "unreadable", "fault": error.strerror}
     except Fault as wrong:
-        return {**found, "status": "unreadable", "fault": str(wrong)}
+        return {**found, "status": "unreadable", "fault": one_line(str(wrong))}
 
 
 def _look_at_contents(path: Path, row: dict[str, object]) -> dict[str, object]:
@@ -185,7 +185,7 @@ def _look_at_contents(path: Path, row: dict[str, object]) -> dict[str, object]:
     try:
         _, conversions = read_image(path)
     except Fault as fault:
-        return {**found, "status": "unreadable", "fault": str(fault)}
+        return {**found, "status": "unreadable", "fault": one_line(str(fault))}
     status = "changed" if row["expected_sha256"] not in ("", found["sha256"]) else "ok"
     return {**found, "status": status, "conversions": "; ".join(conversions)}
 

@@ -105,20 +105,25 @@ def _check_elements(dataset: Dataset) -> None:
 
 def _stored_values(dataset: Dataset) -> NDArray[Any]:
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax in JPEG or syntax in JPEG_2000:
-        _check_codestream(dataset, get_frame(dataset.PixelData, 0, number_of_frames=1))
-    values = pixel_array(dataset, decoding_plugin=DECODERS.get(syntax, ""))
     bits, signed = dataset.BitsStored, dataset.get("PixelRepresentation", 0)
+    precision = bits
+    if syntax in JPEG or syntax in JPEG_2000:
+        precision = _check_codestream(dataset, get_frame(dataset.PixelData, 0, number_of_frames=1))
+    # Bits above those stored are cleared (old overlays), but not where the picture itself was compressed with more.
+    values = pixel_array(dataset, decoding_plugin=DECODERS.get(syntax, ""), correct_unused_bits=precision <= bits)
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     if values.min() < low or values.max() > high:
-        raise Fault(f"DICOM with values beyond the {bits} bits that it declares (an overlay in the bits above?)")
+        raise Fault(f"DICOM with values beyond the {bits} bits that it declares")
     return values
 
 
-def _check_codestream(dataset: Dataset, frame: bytes) -> None:
-    """Hold the compressed picture against the file's header, and see whether it is whole.
+def _check_codestream(dataset: Dataset, frame: bytes) -> int:
+    """Hold a compressed picture against the file's header, and see whether it is whole.
 
-    Its own size is what a decoder makes room for, and JPEG decoders fill up what is missing.
+    The size that it tells is what a decoder makes room for, and JPEG decoders fill up what is missing.
+
+    Returns:
+        Bits of a value.
     """
     if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
         raise Fault("cut off: its compressed pixels have no end")
@@ -127,6 +132,7 @@ def _check_codestream(dataset: Dataset, frame: bytes) -> None:
     if (found["columns"], found["rows"]) != (dataset.Columns, dataset.Rows):
         told = f"{dataset.Columns} × {dataset.Rows}"
         raise Fault(f"DICOM of {told} pixels by its header, {found['columns']} × {found['rows']} by what it holds")
+    return int(found["precision"])
 
 
 def _shown(dataset: Dataset, stored: NDArray[Any]) -> tuple[NDArray[np.uint8], str]:
