@@ -33,7 +33,8 @@ from made_images import (
     write,
 )
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
 from pydicom import Dataset, uid
 from pydicom.pixels import apply_windowing
 from pydicom.pixels.encoders import JPEG2000LosslessEncoder, RLELosslessEncoder
@@ -73,14 +74,16 @@ def palette() -> bytes:
     return saved(image, "PNG")
 
 
-def jpeg_with_exif(exif: bytes) -> bytes:
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
     return saved(LARGE, "JPEG", exif=exif)
 
 
-def turned() -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return jpeg_with_exif(exif.tobytes())
+def damaged_exif() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Raw profile type exif", "\n\n\nno hexadecimal number")
+    return info
 
 
 def compressed(values: NDArray[np.uint16], encoder: Any, syntax: uid.UID) -> bytes:
@@ -131,7 +134,7 @@ STANDARD = {
     "1 bit": saved(Image.fromarray(GREY > 127), "PNG"),
     "alpha channel": saved(Image.merge("LA", [RAMP, OTHER]), "PNG"),
     "turned by EXIF": turned(),
-    "damaged EXIF": jpeg_with_exif(b"Exif\0\0neither II nor MM"),
+    "damaged EXIF": saved(RAMP, "PNG", pnginfo=damaged_exif()),
     "animated PNG": saved(RAMP, "PNG", save_all=True, append_images=[OTHER]),
     "animated WebP": saved(RAMP, "WEBP", save_all=True, append_images=[OTHER]),
     "TIFF of several pages": saved(RAMP, "TIFF", save_all=True, append_images=[OTHER]),
@@ -175,11 +178,10 @@ STANDARD = {
 
 AS_DRAWN: dict[str, Any] = {
     **dict.fromkeys([case for case in STANDARD if case.startswith(("grey of", "float, ", "DICOM"))], GREY),
-    **dict.fromkeys(["PNG named .jpg", "palette", "CMYK", "alpha channel"], GREY),
+    **dict.fromkeys(["PNG named .jpg", "palette", "CMYK", "alpha channel", "damaged EXIF"], GREY),
     **dict.fromkeys(["colour of 16 bits", "DICOM in colour"], COLOUR),
     "1 bit": np.where(GREY > 127, 255, 0),
     "turned by EXIF": np.asarray(Image.open(io.BytesIO(saved(LARGE, "JPEG")))),
-    "damaged EXIF": np.asarray(Image.open(io.BytesIO(saved(LARGE, "JPEG")))),
     "DICOM, JPEG": None,
     "DICOM, JPEG 2000": GREY.repeat(4, 0).repeat(4, 1),
     "DICOM with padding": np.pad(GREY, 1),
