@@ -23,7 +23,8 @@ def audit_data(index: pd.DataFrame) -> dict[str, Any]:
         A JSON value: `images` (used) and `listed`, `missing`, `unreadable` and `changed` image ids, `faults` (image id to
         why it is unreadable), `per_folder`, `modes` and `formats` by class, `conversions` (how pixels were converted, to
         the number of images), `width` and `height` ranges in pixels, `share_png_224_rgb` (0 to 1), groups of ids:
-        `same_bytes`, `same_bytes_in_train_and_test`, `same_bytes_in_several_classes`, `same_but_for_case`; `patients_known`, `patients_in_train_and_test`, `licences`, `sources`.
+        `same_bytes`, `same_bytes_in_train_and_test`, `same_bytes_in_several_classes`, `same_but_for_case`;
+        `patients_known`, `patients_in_train_and_test`, `licences`, `sources`.
     """
     used = index[index["status"].isin(["ok", "changed"])]
     unreadable = index[index["status"] == "unreadable"]
@@ -73,19 +74,20 @@ def _patients_on_both_sides(used: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def doubts(audit: dict[str, Any]) -> list[str]:
-    """What is doubtful about the files of a data set: one sentence each, with an example."""
-    groups_of = {
-        "same_bytes_in_train_and_test": "pictures are in train/ and in test/, byte for byte: the test is easier than it looks",
-        "same_bytes_in_several_classes": "pictures are in several classes, byte for byte: one of their labels may be wrong",
+    """What is doubtful about the files of a data set: one line each, with an example."""
+    words_of = {
+        "same_bytes_in_train_and_test": "in train/ and in test/, byte for byte: the test is easier than it looks",
+        "same_bytes_in_several_classes": "in several classes, byte for byte: one of the labels may be wrong",
         "same_but_for_case": "names differ by case alone: on some systems they are one file",
     }
-    told = [
-        f"{len(audit[key])} {words} (such as {', '.join(audit[key][0])})"
-        for key, words in groups_of.items()
-        if audit[key]
-    ]
+    told = [f"{words}: {_with_example(audit[key])}" for key, words in words_of.items() if audit[key]]
     turned = audit["conversions"].get("EXIF orientation not applied")
     return told + ([f"{turned} images are used as stored, not as their EXIF orientation turns them"] if turned else [])
+
+
+def _with_example(groups: list[list[str]]) -> str:
+    more = f" (the first of {len(groups)})" if len(groups) > 1 else ""
+    return f"{', '.join(groups[0])}{more}"
 
 
 def main() -> None:
