@@ -15,11 +15,17 @@ class Fault(Exception):  # noqa: N818 - a fault of the input, not an error of th
 
 
 def one_line(text: str) -> str:
-    """A message as one line that a terminal shows as it stands: what is not printable, in names of files, is escaped."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text
-    )
+    r"""A message as one line that a terminal shows as it stands: what is not printable, in names of files, is escaped.
+
+    A byte that is not UTF-8, which Python holds as a lone surrogate, becomes \xe9 or the like.
+    """
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def raise_all(messages: list[str]) -> None:
