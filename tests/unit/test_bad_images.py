@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from pydicom import Dataset, uid
+from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_windowing
 from pydicom.pixels.encoders import JPEG2000LosslessEncoder, RLELosslessEncoder
 
@@ -335,6 +336,7 @@ def test_bad_image_by_its_place(root: Path, case: str) -> None:
         escaped = {"name with a line break": r"x\ny.png", "name that is not UTF-8": r"x\xe9.png"}.get(case, "x")
         assert row["image"].isprintable() and row["image"].startswith(f"train/a/{escaped}")
         return
+    assert [row["bytes"] for row in more] == [(root / row["image"]).stat().st_size for row in more]
     audit = audit_data(pd.DataFrame(found))
     assert words == NOTHING or [words in doubt for doubt in doubts(audit)].count(True) == 1
     assert (audit["same_bytes"] != []) == case.startswith("same bytes")
@@ -407,3 +409,22 @@ def test_window_is_that_of_pydicom(function: str, centre: float, width: float) -
     dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = centre, width, function
     peer = apply_windowing(TWELVE_BITS, dataset) / 4095
     np.testing.assert_allclose(window(TWELVE_BITS.astype(float), centre, width, function), peer, atol=1e-12)
+
+
+# ---- the same picture in several transfer syntaxes, files that come with pydicom ------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["RLE", "bigendian", "implicit", "jp2klossless", "jpeg_ls_lossless", "padded"])
+def test_dicom_grey_of_every_transfer_syntax(kind: str) -> None:
+    plain, other = (pydicom_file(f"MR_small{end}.dcm") for end in ("", f"_{kind}"))
+    np.testing.assert_array_equal(decode_image(other, 64, "nearest"), decode_image(plain, 64, "nearest"))
+
+
+def test_dicom_colour_by_lossless_jpeg_and_rle() -> None:
+    plain = decode_image(pydicom_file("SC_rgb_rle.dcm"), 100, "nearest")
+    np.testing.assert_array_equal(decode_image(pydicom_file("SC_rgb_jpeg_gdcm.dcm"), 100, "nearest"), plain)
+    assert plain[5, 50].tolist() == [255, 0, 0] and plain[45, 50].tolist() == [0, 0, 255]
+
+
+def pydicom_file(name: str) -> Path:
+    return Path(str(get_testdata_file(name, download=False)))

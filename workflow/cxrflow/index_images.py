@@ -167,8 +167,9 @@ def _look_at_header(path: Path, fault: str) -> dict[str, object]:
     if fault:
         return {**found, "status": "unreadable"}
     try:
-        found["bytes"] = path.lstat().st_size
-        return {**found, **asdict(read_header(path)), "status": "ok", "fault": None}
+        path.lstat()  # a link is there, wherever it leads
+        header = asdict(read_header(path))
+        return {**found, **header, "bytes": path.stat().st_size, "status": "ok", "fault": None}
     except (FileNotFoundError, NotADirectoryError):
         return {**found, "status": "missing", "fault": None}
     except OSError as error:

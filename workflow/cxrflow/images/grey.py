@@ -11,8 +11,10 @@ from cxrflow.stage.faults import Fault
 
 def to_8_bits(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     """Lay the range from `low` to `high` linearly over 0 to 255, rounded; what lies outside becomes 0 or 255."""
-    scaled = (values.astype(np.float64) - low) * (255 / (high - low))
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    scaled = values.astype(np.float64)
+    scaled -= low  # in place: the pictures are large
+    scaled *= 255 / (high - low)
+    return np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled).astype(np.uint8)
 
 
 def own_range(values: NDArray[Any]) -> tuple[float, float]:
