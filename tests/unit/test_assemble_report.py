@@ -348,6 +348,26 @@ def test_a_plain_training_is_told_in_two_words():
     assert training_words(settings) == ["adam", "learning rate 0.0001"]
 
 
+def test_what_was_done_with_images_is_told(inputs):
+    audit = {
+        **inputs.audit,
+        "faults": {"train/covid/x.png": "empty (0 bytes)"},
+        "conversions": {"DICOM by its window": 1200, "palette": 1},
+        "same_bytes": [["test/covid/a.png", "train/normal/b.png"], ["train/covid/c.png", "train/covid/d.png"]],
+        "same_bytes_in_train_and_test": [["test/covid/a.png", "train/normal/b.png"]],
+        "same_bytes_in_several_classes": [["test/covid/a.png", "train/normal/b.png"]],
+    }
+    words = " ".join("".join(Page(render_page(dataclasses.replace(inputs, audit=audit), PAGE)).text).split())
+    assert "1 image left out: train/covid/x.png: empty (0 bytes)" in words
+    assert "Converted to 8 bits of grey or colour: 1,200 DICOM by its window; 1 palette." in words
+    assert "1 picture both in train/ and in test/, byte for byte, which makes the test easier" in words
+    leak = "test/covid/a.png, train/normal/b.png; in train/ and test/, which makes the test easier than it looks"
+    assert (
+        f"{leak}; in several classes, so that one of its labels may be wrong train/covid/c.png, train/covid/d.png"
+        in words
+    )
+
+
 def test_names_are_escaped_wherever_they_come_from(inputs):
     evil = "<script>alert('x')</script> onload=\" &amp;"
     hardware = {"processor": evil, "cores": 2, "memory": 10**9, "system": evil}
@@ -384,6 +404,11 @@ def test_names_are_escaped_wherever_they_come_from(inputs):
         "licences": {evil: 1},
         "patients_in_train_and_test": {evil: [evil, evil]},
         "same_bytes": [[evil, evil]],
+        "same_bytes_in_train_and_test": [[evil, evil]],
+        "same_bytes_in_several_classes": [[evil, evil]],
+        "same_but_for_case": [[evil, evil]],
+        "conversions": {evil: 1},
+        "faults": {evil: evil},
     }
     table = SCORECARD.copy()
     for column in set(table) - {"kind", "verdict"}:

@@ -23,7 +23,7 @@ from cxrflow.machine.packages import installed_versions, locked_versions, packag
 from cxrflow.machine.plan import plan_findings
 from cxrflow.machine.room import disk_finding, free_disk, free_memory, memory_finding, needed_room
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault
+from cxrflow.stage.faults import Fault, one_line
 
 
 def config_and_faults(raw: Mapping[str, Any]) -> tuple[Config | None, list[Finding]]:
@@ -98,7 +98,7 @@ SHORT_FACTS = ("images", "time")
 
 def long_list(findings: list[Finding]) -> list[str]:
     """One line a finding."""
-    return [f"{finding.level:5}  {finding.subject}: {finding.text}" for finding in findings]
+    return [one_line(f"{finding.level:5}  {finding.subject}: {finding.text}") for finding in findings]
 
 
 def main() -> None:

@@ -94,6 +94,7 @@ rule index_images:
         classes=CLASSES,
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
         missing_images=CONFIG.missing_images,
+        on_bad_image=CONFIG.on_bad_image,
         fingerprint=(
             ""
             if CONFIG.phantoms or FETCHED
@@ -116,6 +117,7 @@ rule index_images:
             --classes {params.classes:q} \
             {params.image_list:q} \
             --missing-images {params.missing_images:q} \
+            --on-bad-image {params.on_bad_image:q} \
             --workers {threads:q} \
             --images {output.images:q} 2>&1 | tee {log:q}
         """

@@ -277,6 +277,7 @@ class Config(Strict):
         "https://archive.softwareheritage.org/api/1/content/sha1_git:{git_blob_sha1}/raw/",
     ]
     missing_images: Literal["error", "warn"] = "error"
+    on_bad_image: Literal["error", "skip"] = "error"
     weights: str = "imagenet"
     weights_sources: Annotated[list[WeightsSource], Field(min_length=1)] = ["https://storage.googleapis.com/{path}"]
     tasks: Annotated[dict[FileName, Task], Field(min_length=1)]

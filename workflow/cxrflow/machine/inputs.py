@@ -1,14 +1,13 @@
 """Images and weights: are those that the selected experiments need where the config says?"""
 
 import csv
-import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cxrflow.config.models import Config
 from cxrflow.config.suggest import did_you_mean
 from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.decode import SUFFIXES
+from cxrflow.images.folder import SUFFIXES, folder_contents
 from cxrflow.machine.findings import Finding, fault, note, ok, size, some_of
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.faults import Fault
@@ -136,12 +135,7 @@ def listed_images(image_list: Path, classes: list[str]) -> FolderImages:
 
 
 def _images_in(root: Path, subset: str, name: str) -> set[str]:
-    return {
-        (Path(parent) / file).relative_to(root).as_posix()
-        for parent, _, files in os.walk(root / subset / name)
-        for file in files
-        if file.lower().endswith(SUFFIXES)
-    }
+    return {path.relative_to(root).as_posix() for path in folder_contents(root / subset / name).images}
 
 
 def _findings_of_folders(root: Path, found: FolderImages) -> list[Finding]:

@@ -23,6 +23,7 @@ NOT_COMPARED = {
         "image_sources",
         "weights_sources",
         "missing_images",
+        "on_bad_image",
         "weights",
         "only",
         "with_extras",

@@ -57,6 +57,12 @@ def _image_warnings(inputs: Inputs) -> Iterator[str]:
             yield (
                 f"This run was made without {len(names)} of the {audit['listed']} listed images ({words}): {few_of(names)}."
             )
+    leaked = audit["same_bytes_in_train_and_test"]
+    if leaked:
+        yield (
+            f"{counted(len(leaked), 'picture')} both in train/ and in test/, byte for byte, which makes the test easier "
+            f"than it looks: {few_of([image for group in leaked for image in group])}."
+        )
     if audit["changed"]:
         names = audit["changed"]
         yield f"{counted(len(names), 'image')} not as listed (other SHA-256), used as found: {few_of(names)}."
