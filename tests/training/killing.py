@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from tiny_training import TinyTraining
 
-WAYS = ("starting", "training", "writing")
+WAYS = ("training", "writing", "training", "writing", "starting")
+"""When a process is killed, in turn: at any moment behind its first epoch, while it writes a state, before its first epoch."""
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Killed:
     """What became of trainings that were killed."""
 
     kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WAYS, 0))
-    """How often a process was killed between its start and its first epoch, at any moment behind that, while it wrote."""
+    """How often a process was killed in each way."""
     trainings: list[str] = field(default_factory=list)
     """Folders of the results of trainings that ended in the end."""
     lines: list[str] = field(default_factory=list)
@@ -70,15 +71,20 @@ def kill_and_resume(training: TinyTraining, moments: int, seed: int, **changes: 
         name = f"killed {seed} {len(killed.trainings)}"
         over = False
         while not over:
-            left = moments - sum(killed.kills.values())
-            way = str(random.choice(WAYS, p=(0.1, 0.5, 0.4))) if left > 0 else ""
+            behind = sum(killed.kills.values())
+            way = WAYS[behind % len(WAYS)] if behind < moments else None
             over = _run_until_killed(training, name, way, random, killed, changes)
         killed.trainings.append(name)
     return killed
 
 
 def _run_until_killed(
-    training: TinyTraining, name: str, way: str, random: np.random.Generator, killed: Killed, changes: dict[str, Any]
+    training: TinyTraining,
+    name: str,
+    way: str | None,
+    random: np.random.Generator,
+    killed: Killed,
+    changes: dict[str, Any],
 ) -> bool:
     """Run a training until it is killed in some way, or, without one, to its end; whether it ended."""
     flags = ("--save-every", "0")
@@ -99,7 +105,7 @@ def _run_until_killed(
         status = process.wait()
         assert process.stderr is not None
         errors = process.stderr.read()
-    if status == -signal.SIGKILL:
+    if status == -signal.SIGKILL and way:
         killed.kills[way] += 1
         return False
     assert status == 0, errors

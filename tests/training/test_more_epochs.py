@@ -47,7 +47,9 @@ def test_more_epochs_and_early_stopping(tiny: TinyTraining) -> None:
     output = train_small(tiny, "out", epochs=12, **stopping)
     assert "trained already, 4 epochs" in output and epochs_trained(output) == []
     assert tiny.results("out") == tiny.results("once")
-    with pytest.raises(Fault, match="selected_epoch: 5, but training stopped early behind epoch 4; choose last or best"):
+    with pytest.raises(
+        Fault, match="selected_epoch: 5, but training stopped early behind epoch 4; choose last or best"
+    ):
         train_small(tiny, "out", epochs=9, selected_epoch=5, **stopping)
 
 

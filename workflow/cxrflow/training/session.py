@@ -79,6 +79,10 @@ def states_to_use(
     return start, kept
 
 
+def _told_already(text: str) -> None:
+    """What `states_to_use` has said of damaged states is not said again."""
+
+
 def _of_these_rows(states: Sequence[State], manifest: Manifest, epochs: int, say: Say) -> list[State]:
     hash_of = cache(lambda epoch: rows_hash(manifest(epoch)))
     fitting = []
@@ -160,7 +164,7 @@ def train_with_states(
         saved_at, unsaved = time.monotonic(), False
         cost = saved_at - begin
         timing.saving += cost
-        drop_states(folder, _to_keep(find_states(folder, print), written))
+        drop_states(folder, _to_keep(find_states(folder, _told_already), written))
         return written
 
     with noticed_signals(lambda: not unsaved) as came:
@@ -195,7 +199,7 @@ def tidy_states(folder: Path, keep_states: str, used: Sequence[State]) -> None:
     last = max(_position(state) for state in used)
     keep = [
         state
-        for state in find_states(folder, print)
+        for state in find_states(folder, _told_already)
         if keep_states != "none"
         and (
             state.file in [other.file for other in used]
