@@ -116,7 +116,7 @@ def test_full_disk_before_anything_is_written_is_told(tiny: TinyTraining) -> Non
     with small_disk(tiny.folder / "states", 64):
         (tiny.folder / "states/filler").write_bytes(bytes(os.statvfs(tiny.folder / "states").f_bavail * 4096 - 4096))
         with pytest.raises(
-            Fault, match=r"states: .*: No space left on device; it must be a folder .* with room for states"
+            Fault, match=r"states: .*: No space left on device; .*room"
         ):
             train_small(tiny, "out", epochs=1)
 
@@ -146,7 +146,7 @@ def open_folder() -> Iterator[Path]:
 def test_no_permission_to_claim_is_told(open_folder: Path) -> None:
     with (
         without_permission(open_folder),
-        pytest.raises(Fault, match="states: .*: Permission denied; it must be a folder that may be written"),
+        pytest.raises(Fault, match=r"states: .*: Permission denied; it must be a folder that may be written"),
         claimed(open_folder / "a training", print),
     ):
         pass
@@ -163,7 +163,7 @@ def test_no_permission_to_write_a_state_leaves_those_that_are_there(open_folder:
     assert {file: file.read_bytes() for file in open_folder.iterdir()} == before
 
 
-def test_state_of_other_manifest_rows_is_told_and_not_used(tiny: TinyTraining, in_one_go: InOneGo) -> None:
+def test_state_of_other_manifest_rows_is_told_and_not_used(tiny: TinyTraining) -> None:
     """The first epoch is the same, as that is part of the identity; the third is another."""
     train_small(tiny, "out", "states", "--keep-states", "every", epochs=2)
     train_small(tiny, "out", "states", "--keep-states", "every", epochs=4)
@@ -176,7 +176,8 @@ def test_state_of_other_manifest_rows_is_told_and_not_used(tiny: TinyTraining, i
     assert len(list((tiny.folder / "states").iterdir())) == 1
     assert "epoch_000004_batch_0000.json was made with other manifest rows in epoch 3; it is not used" in output
     assert "\ngoes on behind epoch 2\n" in output
-    assert tiny.results("out") == in_one_go(4)
+    train_small(tiny, "once", "other states", epochs=4)
+    assert tiny.results("out") == tiny.results("once")
 
 
 def test_a_loss_that_is_no_number_is_told_and_the_state_before_it_stays(tiny: TinyTraining, in_one_go: InOneGo) -> None:
