@@ -135,9 +135,7 @@ def test_identity_does_not_know_names_or_order_of_files(arguments: Arguments, tm
 
 
 @pytest.mark.parametrize("variable", ["TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE"])
-def test_identity_changes_with_a_variable(
-    arguments: Arguments, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_identity_changes_with_a_variable(arguments: Arguments, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.delenv(variable, raising=False)
     names = [name_of(arguments)]
     for value in ("0", "1"):

@@ -115,9 +115,7 @@ def test_full_disk_is_told_and_the_states_that_were_there_stay(tiny: TinyTrainin
 def test_full_disk_before_anything_is_written_is_told(tiny: TinyTraining) -> None:
     with small_disk(tiny.folder / "states", 64):
         (tiny.folder / "states/filler").write_bytes(bytes(os.statvfs(tiny.folder / "states").f_bavail * 4096 - 4096))
-        with pytest.raises(
-            Fault, match=r"states: .*: No space left on device; .*room"
-        ):
+        with pytest.raises(Fault, match=r"states: .*: No space left on device; .*room"):
             train_small(tiny, "out", epochs=1)
 
 
