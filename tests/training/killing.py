@@ -107,6 +107,10 @@ def _run_until_killed(
         errors = process.stderr.read()
     if status == -signal.SIGKILL and way:
         killed.kills[way] += 1
+        print(
+            f"kill {sum(killed.kills.values())}, {way}: {lines.read[-1] if lines.read else 'nothing printed'}",
+            flush=True,
+        )
         return False
     assert status == 0, errors
     return True

@@ -16,6 +16,7 @@ def assert_unharmed(training: TinyTraining, moments: int, seed: int, epochs: int
     assert [line for line in killed.lines if "damaged" in line or "not used" in line] == []
     for name in killed.trainings:
         assert training.results(name) == wanted
+        assert list((training.folder / f"states of {name}").glob("*/.part-*")) == []
     print(f"{moments} kills in {len(killed.trainings)} trainings: {killed.kills}")
 
 

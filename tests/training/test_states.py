@@ -16,7 +16,7 @@ from cxrflow.stage.faults import Fault
 from cxrflow.training import engine
 from cxrflow.training.claim import claimed
 from cxrflow.training.engine import Progress, compile_network
-from cxrflow.training.states import write_state
+from cxrflow.training.states import drop_states, write_state
 from small_training import epochs_trained, small_network, train_small
 from tiny_training import EPOCHS, RANGES, SETTINGS, TinyTraining
 
@@ -193,3 +193,11 @@ def test_a_loss_that_is_no_number_is_told_and_the_state_before_it_stays(tiny: Ti
     assert {file: file.read_bytes() for file in tiny.state_folder().glob("*_*")} == states
     train_small(tiny, "out", epochs=4)
     assert tiny.results("out") == in_one_go(4)
+
+
+def test_what_killed_processes_left_is_deleted_with_old_states(tmp_path: Path) -> None:
+    left = ["epoch_000003_batch_0000.json", "best_epoch_000002.npz", ".part-7-epoch_000001.npz", ".part-7-history.csv"]
+    for name in [*left, "history.csv", "claim.lock", "claim.json"]:
+        (tmp_path / name).touch()
+    drop_states(tmp_path, [])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["claim.json", "claim.lock", "history.csv"]
