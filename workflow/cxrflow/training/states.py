@@ -148,13 +148,13 @@ def first_whole(states: Iterable[State], say: Callable[[str], None]) -> State | 
 
 
 def drop_states(folder: Path, keep: Sequence[State]) -> None:
-    """Delete the states of a folder but for some, the files that only those had, and what killed processes left half written."""
+    """Delete the states of a folder but for some, files that only those had, and what killed processes left half written."""
     kept = {state.file for state in keep}
     used = {_file_of(state, part) for state in keep for part in state.record["files"]}
     # The JSON first: a state that is half deleted is then none.
     for file in [*folder.glob("epoch_*.json"), *folder.glob("*.npz"), *folder.glob(".part-*")]:
         if file not in kept and file not in used:
-            file.unlink()
+            file.unlink(missing_ok=True)  # half-written variables are found twice
 
 
 def _file_of(state: State, part: str) -> Path:
