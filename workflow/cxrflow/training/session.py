@@ -153,7 +153,7 @@ def train_with_states(
         saved_at, unsaved = time.monotonic(), False
         cost = saved_at - begin
         timing.saving += cost
-        drop_states(folder, _to_keep(find_states(folder, print), written))
+        drop_states(folder, _to_keep(find_states(folder), written))
         return written
 
     with noticed_signals(lambda: not unsaved) as came:
@@ -188,7 +188,7 @@ def tidy_states(folder: Path, keep_states: str, used: Sequence[State]) -> None:
     last = max(_position(state) for state in used)
     keep = [
         state
-        for state in find_states(folder, print)
+        for state in find_states(folder)
         if keep_states != "none"
         and (
             state.file in [other.file for other in used]
