@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text, whole_file, write_text
 from cxrflow.training.engine import Best, Progress
+from cxrflow.training.randomness import backend_randomness, restore_randomness
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def write_state(
         "best": best,
         "rows": list(rows),
         "timing": timing,
+        "randomness": backend_randomness(),
         "kept": kept,
         "files": files,
     }
@@ -102,6 +104,7 @@ def read_state(state: State, model: keras.Model) -> Progress:
         assert array.shape == tuple(variable.shape), f"{state.file}: {variable.path}"
         variable.assign(array)
     best, record = None, state.record
+    restore_randomness(record["randomness"])
     if record["best"] is not None:
         best = Best(record["best"]["epoch"], record["best"]["val_loss"], best_weights(state))
     return Progress(
