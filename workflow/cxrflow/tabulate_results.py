@@ -43,9 +43,7 @@ def remarks_of(folder: Path) -> list[str]:
     remarks = list(read_json(folder / "config.json")["settings"]["remarks"])
     audit = read_json(folder / "data_audit.json")
     if audit["missing"]:
-        remarks.append(
-            f"{len(audit['missing'])} of the {audit['listed']} images was missing: {', '.join(audit['missing'])}."
-        )
+        remarks.append(f"Missing of the {audit['listed']} images: {', '.join(audit['missing'])}.")
     return remarks
 
 
