@@ -72,7 +72,7 @@ def main() -> None:
     args = _parser().parse_args()
     settings: dict[str, Any] = args.settings
     device = set_up_device(args.device, args.threads, settings["deterministic"])
-    split = pd.read_csv(args.split)
+    split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     pixels = open_pixels(args.pixels)
     first_epoch = read_epoch(args.manifest, 1)
     parts = identity_parts(settings, args.seed, args.threads, device, args.weights, split, first_epoch, pixels)
