@@ -89,10 +89,9 @@ def look_at(folder: Path, image_list: Path | None = None) -> Seen:
         for subset, name, place in class_folders(classes, layout)
         if (folder / place).is_dir()
     }
-    used = {*SUBSET_FOLDERS} if layout == "train_test" else {*classes}
-    return _seen(
-        layout, "stratified", classes, files, left_alone=sorted(there - used) + sorted(set(names) - set(classes))
-    )
+    others = {path for path in there if layout == "train_test" and path not in SUBSET_FOLDERS}
+    left_alone = sorted(others | (set(names) - set(classes)))
+    return _seen(layout, "stratified", classes, files, left_alone=left_alone)
 
 
 def _look_at_list(folder: Path, image_list: Path) -> Seen:
@@ -104,9 +103,10 @@ def _look_at_list(folder: Path, image_list: Path) -> Seen:
         raise Fault(f"{image_list}: the column label names {len(classes)} classes; at least two are needed")
     index = list_images(folder, classes, "listed", table)
     is_split = "split" in table and (table["split"] != "").all()
-    files: dict[tuple[str, str], list[Path]] = {}
+    subsets = [subset for subset in ("", *SUBSET_FOLDERS) if subset in set(index["subset_folder"])]
+    files: dict[tuple[str, str], list[Path]] = {(subset, name): [] for subset in subsets for name in classes}
     for image, name, subset in index[["image", "class", "subset_folder"]].itertuples(index=False):
-        files.setdefault((subset, name), []).append(folder / image)
+        files[subset, name].append(folder / image)
     return _seen("listed", "listed" if is_split else "stratified", classes, files, patients=index["patient"].nunique())
 
 
@@ -224,7 +224,7 @@ def main() -> None:
     seen = look_at(args.folder, args.image_list)
     raise_all(
         [
-            f"{args.folder}: class {one!r}: rename it; letters, digits, blanks and _ + . - are allowed, the first a letter, digit or _"
+            f"class {one!r}: rename it; letters, digits, blanks and _ + . - are allowed, the first a letter, digit or _"
             for one in seen.classes
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_+. -]{0,79}", one)
         ]
