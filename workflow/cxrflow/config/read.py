@@ -44,8 +44,13 @@ def read_yaml(*paths: str | Path) -> dict[str, Any]:
     for path in paths:
         try:
             read = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
+        except UnicodeDecodeError:
+            raise Fault(f"{path}: not UTF-8 text") from None
+        # A date that no calendar has is a ValueError; brackets in brackets may be deeper than Python goes.
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise Fault(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(read, Mapping | None):
+            raise Fault(f"{path}: holds no keys with values, such as `name: study`, but {type(read).__name__}")
         result = laid_over(result, read or {})
     return result
 
