@@ -28,8 +28,8 @@ def merged_experiments(raw: Mapping[str, Any]) -> dict[str, Any]:
         faults += [f"{section}: {name!r} is no name; write it in quotes" for name in named if not isinstance(name, str)]
     if faults:
         raise Fault(faults)
-    for section in merged.keys() & set(SECTIONS):
-        named = raw[section]
+    for section in SECTIONS:
+        named = raw.get(section)
         if not isinstance(named, Mapping):
             continue
         for name, own in named.items():
