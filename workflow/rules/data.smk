@@ -164,7 +164,9 @@ rule split_images:
         validation_fraction=CONFIG.validation_fraction,
         # Of a made split alone, so that the others are not made again for them.
         made=(
-            ["--test-fraction", CONFIG.test_fraction, "--seed", CONFIG.split_seed] if CONFIG.split == "stratified" else []
+            ["--test-fraction", CONFIG.test_fraction, "--seed", CONFIG.split_seed]
+            if CONFIG.split == "stratified"
+            else []
         ),
         code=code_hash("cxrflow.split_images"),
     log:
