@@ -73,7 +73,7 @@ def main() -> None:
     if number is not None and number > settings["epochs"]:
         raise Fault(f"selected_epoch: {number} is behind the last of {settings['epochs']} epochs")
     device = set_up_device(args.device, args.threads, settings["deterministic"])
-    split = pd.read_csv(args.split)
+    split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     pixels = open_pixels(args.pixels)
     first_epoch = read_epoch(args.manifest, 1)
     parts = identity_parts(settings, args.seed, args.threads, device, args.weights, split, first_epoch, pixels)

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
+from cxrflow.config.fields import SPLIT_RULES
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, training_settings, whole_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
-from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.fingerprint import folder_fingerprint
+from cxrflow.images.fingerprint import folder_fingerprint, list_fingerprint
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.faults import Fault
@@ -46,7 +46,7 @@ os.environ.update(
 wildcard_constraints:
     experiment="|".join(map(re.escape, SELECTED)),
     task="|".join(map(re.escape, CONFIG.tasks)),
-    folder="(train|test)/[^/]+",
+    folder="((train|test)/)?[^/]+",
     seed=r"\d+",
     size=r"\d+",
     epochs=r"\d+",
@@ -69,6 +69,25 @@ def existing(path, key):
     return path or []
 
 
+def images_fingerprint():
+    """What the images look like from outside; nothing where another job puts them there."""
+    if CONFIG.phantoms or FETCHED:
+        return ""
+    if CONFIG.layout == "listed":
+        try:
+            return list_fingerprint(IMAGES, existing(IMAGE_LIST, "image_list"))
+        except Fault as fault:
+            raise WorkflowError(*fault.messages) from None
+    return folder_fingerprint(IMAGES, CONFIG.folders_of(CLASSES))
+
+
+def patients_flags():
+    """How index_images knows which images show the same patient."""
+    keys = CONFIG.patients.model_dump(exclude_none=True) if CONFIG.patients else {}
+    # One word each: a pattern may begin with a dash.
+    return [f"--patients-{key}={value}" for key, value in keys.items()]
+
+
 def settings_of(experiment):
     """An experiment's settings as plain values."""
     return experiment_settings(CONFIG, experiment)
@@ -82,8 +101,8 @@ def runs(pattern):
 def pixels_of(wildcards):
     """The decoded pixels of an experiment's task."""
     settings = settings_of(wildcards.experiment)
-    size, classes = settings["image_size"], settings["classes"]
-    return [RESULTS / f"pixels/{size}/{subset}/{name}.npy" for subset in SUBSET_FOLDERS for name in classes]
+    folders = CONFIG.folders_of(settings["classes"])
+    return [RESULTS / f"pixels/{settings['image_size']}/{folder}.npy" for folder in folders]
 
 
 def split_of(wildcards):
