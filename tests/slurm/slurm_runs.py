@@ -105,9 +105,9 @@ def trainings(folder: Path) -> dict[int, dict[str, str]]:
     found = {}
     for process in psutil.process_iter():
         try:
-            command, environment = process.cmdline(), process.environ()
-            if "cxrflow.train_model" in command and Path(process.cwd()) == folder:
-                found[int(command[command.index("--seed") + 1])] = environment
+            command = process.cmdline()
+            if command[1:3] == ["-m", "cxrflow.train_model"] and Path(process.cwd()) == folder:
+                found[int(command[command.index("--seed") + 1])] = process.environ()
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return found
