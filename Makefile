@@ -2,8 +2,8 @@
 # Each target first sets up what it needs: the packages of envs/*.lock, by version and hash, in .venv.
 
 # Variables, `make study DATA=/data/covid_cxr CORES=8`:
-#   DATA=FOLDER     ## images, train/<class>/ and test/<class>/  (default: $CXRFLOW_STUDY_DATA, or images in config.yaml)
-#   WEIGHTS=FOLDER  ## initial weights of the backbones  (default: $CXRFLOW_WEIGHTS, or weights in config.yaml)
+#   DATA=FOLDER     ## images, train/<class>/ and test/<class>/  (default: $CXRFLOW_STUDY_DATA, or they are fetched)
+#   WEIGHTS=FOLDER  ## initial weights of the backbones  (default: $CXRFLOW_WEIGHTS, or they are fetched)
 #   ONLY=NAMES      ## these experiments or extras alone: ONLY='binary_inception_v3 multiclass_mobilenet'
 #   CONFIG=VALUES   ## further values for snakemake --config: CONFIG="seeds=5 override='{epochs: 2}'"
 #   FLAGS=FLAGS     ## further flags for snakemake: FLAGS='--configfile my_xrays.yaml'
@@ -15,8 +15,8 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo study extras dry-run doctor verify test test-slow test-all lint format schema lock clean \
-	environment environment-dev data-named no-flags
+.PHONY: help demo study extras dry-run doctor test test-slow test-all lint format schema lock clean clean-states \
+	environment environment-dev data-there no-flags
 
 CORES = all
 CONFIG =
@@ -66,23 +66,20 @@ demo: environment ## the whole flow on drawn phantoms, in minutes: no data, no d
 	@$(call use,$(VENV)) python -m snakemake --configfile examples/demo.yaml --cores $(CORES) $(FLAGS)
 	$(call report,examples/demo.yaml)
 
-study: data-named environment ## the study on its images: make study DATA=FOLDER WEIGHTS=FOLDER [ONLY=NAMES]
+study: data-there environment ## the study; fetches its images and weights, or DATA=FOLDER WEIGHTS=FOLDER [ONLY=NAMES]
 	@$(call snakemake)
 	$(call report,config.yaml)
 
-extras: data-named environment ## the study and all its extras (VGG16, the searches …), or ONLY=NAMES of them
+extras: data-there environment ## the study and all its extras (VGG16, the searches …), or ONLY=NAMES of them
 	@$(call snakemake,with_extras=True)
 	$(call report,config.yaml)
 
-dry-run: data-named environment ## the jobs that make study would run, and why; runs none
+dry-run: data-there environment ## the jobs that make study would run, and why; runs none
 	@$(call snakemake) --dry-run
 
 doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
 	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock \
 		$(if $(filter-out 0 no,$(SLURM)),--slurm) "$$@"
-
-verify: environment ## make the scorecard of docs/study again from the files there, and compare
-	@$(call use,$(VENV)) python -m cxrflow.verify_results --folder docs/study --claims workflow/resources/claims.csv
 
 test: lint ## all checks of lint, and the tests that take seconds
 	$(call check,pytest -m 'not slow')
@@ -115,6 +112,9 @@ clean: ## delete the demo's results and what tools cache; not .venv, not other r
 	@echo 'deleting __pycache__ in workflow, tests and envs'
 	@find workflow tests envs -name __pycache__ -type d -prune -exec rm -rf {} +
 
+clean-states: environment ## delete the states of finished and stopped trainings (results/states), and say how large they were
+	@$(call use,$(VENV)) python -m cxrflow.clean_states --states results/states
+
 environment:
 	$(call set_up,$(KIND),$(VENV))
 
@@ -127,13 +127,8 @@ no-flags:
 		exit 2; \
 	fi
 
-data-named:
+data-there:
 	@$(if $(findstring images=,$(CONFIG))$(findstring phantoms=,$(CONFIG))$(findstring --configfile,$(FLAGS)),exit 0;) \
-	if [ -z "$$STUDY_IMAGES" ] && ! grep -Eq '^images: *[^ #]' config.yaml; then \
-		echo 'error: DATA is missing: the folder that holds train/<class>/ and test/<class>/ with the chest X-rays:' >&2; \
-		echo '  make $(firstword $(MAKECMDGOALS)) DATA=FOLDER [WEIGHTS=FOLDER] [ONLY=experiment]' >&2; \
-		exit 2; \
-	fi; \
 	if [ -n "$$STUDY_IMAGES" ] && [ ! -d "$$STUDY_IMAGES" ]; then \
 		printf 'error: DATA: there is no folder %s\n' "$$STUDY_IMAGES" >&2; exit 2; \
 	fi

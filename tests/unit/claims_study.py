@@ -36,14 +36,18 @@ class Made:
         right: list[bool] | None = None,
         metrics: dict[str, Any] | None = None,
         separation: dict[str, Any] | None = None,
+        selected: tuple[str, int] | None = None,
         **curves: Any,
     ) -> "Made":
-        """Write a run. Curves are numbers or arrays; those not given are flat at 0.5."""
+        """Write a run. Curves are numbers or arrays; those not given are flat at 0.5; tested is the last epoch, or the
+        `selected` rule and epoch."""
         self.selected.setdefault(experiment, []).append(seed)
         self.settings["experiments"].setdefault(experiment, {})
         place = self.folder / "runs" / experiment / f"seed_{seed}"
         place.mkdir(parents=True, exist_ok=True)
         made_history(epochs, **curves).to_csv(place / "history.csv", index=False)
+        rule, epoch = selected or ("last", epochs)
+        (place / "training.json").write_text(json.dumps({"selected_epoch": {"rule": rule, "epoch": epoch}}))
         if metrics is not None:
             (place / "metrics.json").write_text(json.dumps({**METRICS, **metrics}))
         if separation is not None:
@@ -79,8 +83,8 @@ class Case:
     arguments: dict[str, Any] = field(default_factory=dict)
     experiment: str = "a"
     value: str = "true"
-    reproduced: str | None = None
-    """A part of the reproduced value."""
+    this_run: str | None = None
+    """A part of this run's value."""
     rows: tuple[dict[str, Any], ...] = ()
     """Other claims, for measures that refer to them."""
 
@@ -91,8 +95,8 @@ class Case:
             row(self.measure, self.arguments, experiment=self.experiment, value=self.value), *self.rows
         )
         assert finding.verdict == self.verdict, finding
-        if self.reproduced is not None:
-            assert self.reproduced in finding.reproduced
+        if self.this_run is not None:
+            assert self.this_run in finding.this_run
 
 
 def row(measure: str, arguments: dict[str, Any] | None = None, **cells: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ASSUMPTIONS = ROOT / "workflow/resources/assumptions.csv"
 PER_CLASS = {"training": 14, "validation": 3, "test": 9}
 VERSIONS = {"python": "3.11.9", "backend": "tensorflow", "tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.0"}
+HARDWARE = {"processor": "A Processor 3", "cores": 2, "memory": 16 * 2**30, "system": "Linux 6.1 x86_64"}
 BACKBONE = {"InceptionV3": (311, [5, 5, 2048], 21802784), "MobileNet": (86, [7, 7, 1024], 3228864)}
 
 
@@ -144,7 +145,7 @@ def make_run(folder: Path, name: str, settings: dict[str, Any], seed: int) -> No
     scores[np.arange(len(test)), [classes.index(one) for one in test["class"]]] += 2
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     predictions = prediction_table(test, probabilities, classes)
-    metrics = {**metrics_of(predictions, classes, settings["positive"]), "selected_epoch": epochs}
+    metrics = {**metrics_of(predictions, classes, settings["positive"]), "selected_epoch": tested_epoch(settings)}
     write_json(place / "metrics.json", metrics)
 
     points = split[split["subset"] != "test"].reset_index(drop=True)
@@ -212,6 +213,7 @@ def made_training(settings: dict[str, Any], seed: int, val_loss: float) -> dict[
         "seed": seed,
         "threads": 2,
         "device": "cpu",
+        "hardware": HARDWARE,
         "images": {
             "training": training,
             "validation": PER_CLASS["validation"] * len(settings["classes"]),
@@ -222,12 +224,23 @@ def made_training(settings: dict[str, Any], seed: int, val_loss: float) -> dict[
             "file": f"{settings['backbone'].lower()}_notop.h5" if pretrained else None,
             "sha256": "ab" * 32 if pretrained else None,
         },
-        "split_sha256": "cd" * 32,
+        "manifest_sha256": "ef" * 32,
         "versions": VERSIONS,
-        "code": "0123456789abcdef",
+        "what_identifies_it": {"split_sha256": "cd" * 32, "pixels_blake2": "ab" * 16, "code": "0123456789abcdef"},
         "epochs": settings["epochs"],
-        "selected_epoch": {"rule": settings["selected_epoch"], "epoch": settings["epochs"], "val_loss": val_loss},
+        "trained_epochs": settings["epochs"],
+        "selected_epoch": {
+            "rule": "number" if isinstance(settings["selected_epoch"], int) else settings["selected_epoch"],
+            "epoch": tested_epoch(settings),
+            "val_loss": val_loss,
+        },
     }
+
+
+def tested_epoch(settings: dict[str, Any]) -> int:
+    """The number that the settings select, else the last epoch."""
+    selected = settings["selected_epoch"]
+    return selected if isinstance(selected, int) else settings["epochs"]
 
 
 def made_network(settings: dict[str, Any]) -> dict[str, Any]:
@@ -275,15 +288,20 @@ def made_audit(classes: list[str]) -> dict[str, Any]:
         "missing": [],
         "unreadable": [],
         "changed": [],
+        "faults": {},
         "per_folder": {
             f"{folder}/{name}": 70 if folder == "train" else 9 for folder in ("train", "test") for name in classes
         },
         "modes": modes,
         "formats": {name: {"PNG": 20, "JPEG": 49} if name == "covid" else {"JPEG": 79} for name in classes},
+        "conversions": {"alpha channel dropped": 10},
         "width": [255, 3342],
         "height": [249, 4095],
         "share_png_224_rgb": 0.0,
         "same_bytes": [],
+        "same_bytes_in_train_and_test": [],
+        "same_bytes_in_several_classes": [],
+        "same_but_for_case": [],
         "patients_known": True,
         "patients_in_train_and_test": {"cohen-13": ["test/covid/a.png", "test/covid/b.png", "train/covid/c.png"]},
         "licences": {"CC BY 4.0": 237, "CC BY-NC-SA": 20, "not given": 49},

@@ -17,9 +17,10 @@ from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings
 from cxrflow.report import scorecard
 from cxrflow.report.again import overlay_of
+from cxrflow.report.deviations import find_deviations
 from cxrflow.report.inputs import read_sheets
 from cxrflow.report.page import render_page
-from cxrflow.report.tables import head_words
+from cxrflow.report.tables import head_words, training_words
 from cxrflow.report.words import number, percent, thousands
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import canonical_json, write_table
@@ -308,13 +309,79 @@ def test_a_whole_run_has_no_warning_at_its_top(html):
     assert 'class="warning"' not in header
 
 
+def test_the_page_tells_how_it_was_trained_and_what_identifies_it(tmp_path):
+    keys = {
+        **{
+            "epochs": 12,
+            "selected_epoch": 5,
+            "optimizer": "adamw",
+            "input_scaling": "imagenet",
+            "precision": "bfloat16",
+        },
+        **{"schedule": {"kind": "step", "at": [4, 8], "factor": 0.5}, "early_stopping": {"patience": 9}},
+    }
+    config = made_config(only=["multiclass_mobilenet"], override=keys)
+    inputs = made_inputs(tmp_path, config, make_results(tmp_path, config))
+    words = words_of(render_page(inputs, PAGE))
+    assert (
+        "adamw, learning rate 1e-05, times 0.5 behind epoch 4, 8, weight decay 0.004, early stopping after 9 epochs, bfloat16"
+    ) in words
+    assert "12tested: 5 (by number)" in words
+    assert "schedule: kind step, at 4, 8, factor 0.5; the study: constant (multiclass_mobilenet)." in words
+    assert "selected_epoch: 5; the study: last (multiclass_mobilenet)." in words
+    assert "A Processor 3217.2 GBLinux 6.1 x86_64cpumulticlass_mobilenet seed 0" in words
+    assert f"multiclass_mobilenet0{0:016x}0123456789abcdef" in words
+    assert f"multiclass_mobilenet0pixels (BLAKE2){'ab' * 16}" in words
+
+
+def test_keys_of_the_machine_are_no_differences_from_the_study(tmp_path):
+    config = made_config(
+        only=["multiclass_mobilenet"], device="cpu", save_every=5, keep_states="none", tensorboard=True
+    )
+    inputs = made_inputs(tmp_path, config, make_results(tmp_path, config))
+    told = [line.text for line in find_deviations(inputs) if line.topic == "Settings"]
+    assert told == ["Every setting is the study's own, or the reading taken of it (below)."]
+
+
+def test_a_plain_training_is_told_in_two_words():
+    settings = experiment_settings(made_config(), "binary_inception_v3")
+    assert training_words(settings) == ["adam", "learning rate 0.0001"]
+
+
+def test_what_was_done_with_images_is_told(inputs):
+    audit = {
+        **inputs.audit,
+        "faults": {"train/covid/x.png": "empty (0 bytes)"},
+        "conversions": {"DICOM by its window": 1200, "palette": 1},
+        "same_bytes": [["test/covid/a.png", "train/normal/b.png"], ["train/covid/c.png", "train/covid/d.png"]],
+        "same_bytes_in_train_and_test": [["test/covid/a.png", "train/normal/b.png"]],
+        "same_bytes_in_several_classes": [["test/covid/a.png", "train/normal/b.png"]],
+    }
+    words = " ".join("".join(Page(render_page(dataclasses.replace(inputs, audit=audit), PAGE)).text).split())
+    assert "1 image left out: train/covid/x.png: empty (0 bytes)" in words
+    assert "Converted to 8 bits of grey or colour: 1,200 DICOM by its window; 1 palette." in words
+    assert "1 picture both in train/ and in test/, byte for byte, which makes the test easier" in words
+    leak = "test/covid/a.png, train/normal/b.png; in train/ and test/, which makes the test easier than it looks"
+    assert (
+        f"{leak}; in several classes, so that one of its labels may be wrong train/covid/c.png, train/covid/d.png"
+        in words
+    )
+
+
 def test_names_are_escaped_wherever_they_come_from(inputs):
     evil = "<script>alert('x')</script> onload=\" &amp;"
+    hardware = {"processor": evil, "cores": 2, "memory": 10**9, "system": evil}
     runs = {
         name: [
             dataclasses.replace(
                 run,
-                training={**run.training, "device": evil, "identity": evil, "versions": {evil: evil}},
+                training={
+                    **run.training,
+                    "device": evil,
+                    "identity": evil,
+                    "versions": {evil: evil},
+                    "hardware": hardware,
+                },
                 metrics={
                     **run.metrics,
                     "classes": [evil, *run.metrics["classes"][1:]],
@@ -337,6 +404,11 @@ def test_names_are_escaped_wherever_they_come_from(inputs):
         "licences": {evil: 1},
         "patients_in_train_and_test": {evil: [evil, evil]},
         "same_bytes": [[evil, evil]],
+        "same_bytes_in_train_and_test": [[evil, evil]],
+        "same_bytes_in_several_classes": [[evil, evil]],
+        "same_but_for_case": [[evil, evil]],
+        "conversions": {evil: 1},
+        "faults": {evil: evil},
     }
     table = SCORECARD.copy()
     for column in set(table) - {"kind", "verdict"}:

@@ -111,6 +111,12 @@ def test_a_fault_is_told_where_it_is_written(study: dict[str, Any]) -> None:
         ({"epochs": 3}, "epochs: a key of experiments, not of the whole; for all of them: override='{epochs: …}'"),
         ({"images": None}, "images: missing; name the folder"),
         ({"phantoms": {}}, "images, phantoms: both given"),
+        ({"images": "study", "image_list": None}, "image_list: missing; `images: study` fetches the files of a list"),
+        ({"image_sources": ["https://a/all/"]}, "must say where the file's own part stands; allowed: {path}, {sha256}"),
+        ({"image_sources": ["https://a/{path}/{home}"]}, "allowed: {path}, {sha256}, {git_blob_sha1}"),
+        ({"image_sources": ["file:///a/{path}"]}, "must begin with https:// or http://"),
+        ({"image_sources": []}, "image_sources: "),
+        ({"weights_sources": ["https://a/{sha256}"]}, "must say where the file's own part stands; allowed: {path}"),
         ({"only": "multiclas_mobilenet"}, "did you mean 'multiclass_mobilenet'?"),
         ({"seeds": 0}, "seeds: 0: at least 1 seed"),
         ({"seeds": [1, 1]}, "seeds: something is named twice"),
@@ -137,6 +143,84 @@ def test_a_task_that_is_not_there(study: dict[str, Any]) -> None:
 def test_binary_loss_needs_two_classes(study: dict[str, Any]) -> None:
     study["override"] = {"loss": "binary_crossentropy"}
     assert "override.loss: binary_crossentropy is for two classes; task multiclass has 4" in faults_of(study)
+
+
+SCHEDULE = "constant, or a mapping with its kind (cosine, step, plateau), such as {kind: cosine, epochs: 90}"
+WEIGHTS = "none, balanced, or a weight for each class, such as {covid: 2, normal: 1}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"schedule": "cosine"}, f"schedule: 'cosine' is not allowed; allowed: {SCHEDULE}"),
+        ({"schedule": 3}, f"schedule: 3 is not allowed; allowed: {SCHEDULE}"),
+        ({"schedule": {"epochs": 3}}, "schedule.kind: missing; allowed: cosine, step, plateau"),
+        (
+            {"schedule": {"kind": "cosin", "epochs": 3}},
+            "schedule.kind: 'cosin' is not allowed; allowed: cosine, step, plateau; did you mean 'cosine'?",
+        ),
+        ({"schedule": {"kind": "step"}}, "schedule.at: missing; it has no default"),
+        ({"schedule": {"kind": "step", "at": []}}, "schedule.at: it should name at least 1"),
+        (
+            {"schedule": {"kind": "step", "at": [5], "facto": 0.1}},
+            "schedule.facto: unknown key; did you mean 'factor'?",
+        ),
+        (
+            {"schedule": {"kind": "cosine", "epochs": 3, "at": [5]}},
+            "schedule.at: unknown key; allowed: kind, epochs, final",
+        ),
+        (
+            {"class_weights": "balance"},
+            f"class_weights: 'balance' is not allowed; allowed: {WEIGHTS}; did you mean 'balanced'?",
+        ),
+        ({"class_weights": 3}, f"class_weights: 3 is not allowed; allowed: {WEIGHTS}"),
+        ({"class_weights": {"covid": 2}}, "class_weights: must name the classes of task binary: covid, normal"),
+        (
+            {"early_stopping": 5},
+            "early_stopping: 5 is not allowed; allowed: empty, or a mapping, such as {patience: 10, ",
+        ),
+        ({"early_stopping": {"patiance": 3}}, "early_stopping.patiance: unknown key; did you mean 'patience'?"),
+        (
+            {"selected_epoch": "first"},
+            "selected_epoch: 'first' is not allowed; allowed: last, best, or the number of an ",
+        ),
+        (
+            {"selected_epoch": True},
+            "selected_epoch: True is not allowed; allowed: last, best, or the number of an epoch",
+        ),
+        ({"selected_epoch": 91}, "selected_epoch: 91 is behind the last of 90 epochs"),
+        ({"momentum": 0.9}, "momentum: only sgd has it, the optimizer is adam; leave it at 0.0"),
+        (
+            {"weight_decay": 0.1, "optimizer": "sgd"},
+            "weight_decay: only adamw has it, the optimizer is sgd; leave it at ",
+        ),
+        ({"precision": "bfloat16"}, "precision: bfloat16 has 3 numbers in the study's range of input"),
+    ],
+)
+def test_faults_of_how_to_train(study: dict[str, Any], keys: dict[str, Any], told: str) -> None:
+    """Each told once, in one line, at its place."""
+    binary = study["experiments"]["binary_inception_v3"]
+    (fault,) = faults_of({**study, "experiments": {"binary_inception_v3": binary}, "extras": {}, "override": keys})
+    assert fault.startswith(f"override.{told}")
+    assert "\n" not in fault
+
+
+def test_numbers_within_mappings_of_the_command_line_are_texts(study: dict[str, Any]) -> None:
+    schedule = {"kind": "step", "at": ["5", "7"], "factor": "0.5"}
+    study["override"] = {"selected_epoch": "20", "schedule": schedule, "early_stopping": {"patience": "3"}}
+    config = read_config({**study, "tsne": {"learning_rate": "1e2"}})
+    experiment = config.experiments["binary_inception_v3"]
+    assert experiment.selected_epoch == 20
+    assert experiment.model_dump()["schedule"] == {"kind": "step", "at": [5, 7], "factor": 0.5}
+    assert experiment.early_stopping is not None and experiment.early_stopping.patience == 3
+    assert config.tsne.learning_rate == 100
+
+
+def test_a_schedule_of_another_kind_is_taken_whole(study: dict[str, Any]) -> None:
+    study["experiment_defaults"]["schedule"] = {"kind": "cosine", "epochs": 30, "final": 0.5}
+    study["override"] = {"schedule": {"kind": "step", "at": [5]}}
+    schedule = read_config(study).experiments["binary_inception_v3"].model_dump()["schedule"]
+    assert schedule == {"kind": "step", "at": [5], "factor": 0.1}
 
 
 def test_only_may_name_an_extra(study: dict[str, Any]) -> None:
@@ -171,7 +255,21 @@ def test_demo_is_an_overlay(project: Path) -> None:
     demo = read_config(read_yaml(project / "config.yaml", project / "examples/demo.yaml"))
     study = read_config({**read_yaml(project / "config.yaml"), "images": "x"})
     assert list(demo.experiments) == list(study.experiments)
-    assert demo.phantoms is not None and demo.images is None
+    assert demo.phantoms is not None and demo.fetched_into() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "folder"),
+    [
+        ({}, "images/study"),
+        ({"image_list": "lists/mine.csv"}, "images/mine"),
+        ({"images": "/data/cxr"}, None),
+        ({"images": "./study"}, None),
+        ({"phantoms": {}}, None),
+    ],
+)
+def test_where_images_are_fetched_into(study: dict[str, Any], change: dict[str, Any], folder: str | None) -> None:
+    assert read_config({**study, "images": "study", **change}).fetched_into() == folder
 
 
 def test_yaml_that_cannot_be_read(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from cxrflow.config.models import Config
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.set_values import set_values
 from cxrflow.doctor import config_and_faults, short_list
-from cxrflow.machine.duration import done_seeds, duration_finding, human, paces_of_runs, seconds_an_epoch
+from cxrflow.machine.duration import duration_finding, epochs_left, human, paces_of_runs, seconds_an_epoch
 from cxrflow.machine.findings import Finding, fault, note, ok, size, some_of
 from cxrflow.machine.gpu import TensorFlowView, ask_tensorflow, gpu_finding, gpus_in_machine
 from cxrflow.machine.inputs import find_images, listed_images, weights_findings
@@ -56,6 +56,7 @@ def write_run(results: Path, experiment: str, seconds: list[float], name: str = 
         "images": {"training_seen_per_epoch": 100},
         "device": "cpu",
         "epochs": len(seconds),
+        "trained_epochs": len(seconds),
     }
     (folder / "training.json").write_text(json.dumps({**training, **record}))
     return folder
@@ -183,6 +184,31 @@ def test_gpu_in_one_line(
     assert re.search(words, found.text)
 
 
+@pytest.mark.parametrize(
+    ("device", "there", "view", "level", "words"),
+    [
+        (
+            "gpu",
+            [],
+            CPU_BUILD,
+            "fault",
+            "device: gpu, but there is none here; device: auto or cpu trains on the processor",
+        ),
+        ("gpu", ["T4"], CPU_BUILD, "fault", "device: gpu, but T4 is not used: TensorFlow's CPU build is installed"),
+        ("gpu", ["T4"], CUDA_BUILD, "fault", "device: gpu, but T4 is not used: TensorFlow 2.21.0 does not see it"),
+        ("gpu", [], None, "note", "device: gpu, but there is none here; trainings that run on this machine will fail"),
+        ("gpu", ["T4"], TensorFlowView("2.21.0", True, ("T4",)), "ok", "trains on T4"),
+        ("cpu", ["T4"], TensorFlowView("2.21.0", True, ("T4",)), "ok", "not asked for (device: cpu)"),
+    ],
+)
+def test_a_gpu_that_is_asked_for_and_cannot_be_had(
+    device: str, there: list[str], view: TensorFlowView | None, level: str, words: str
+) -> None:
+    found = gpu_finding(there, view, {}, view is CUDA_BUILD, device)
+    assert found.level == level
+    assert words in found.text
+
+
 def fake_python(folder: Path, script: str) -> str:
     (folder / "python").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "python").chmod(0o755)
@@ -232,20 +258,44 @@ def test_parameters_are_those_of_the_study() -> None:
 def test_room_of_the_study(tmp_path: Path) -> None:
     config = study(only="binary_inception_v3", seeds=2)
     room = needed_room(config, {"binary": 148}, tmp_path)
-    # Two models, and two states of weights and Adam's two moments: one is written before the older is deleted.
-    assert room.models == (2 * 4 + 2 * 12) * 22_069_217
+    # Model and weights alone of two seeds; a state (weights, Adam's two moments, best weights) that stays of each, and two
+    # more of the one under way.
+    assert room.models == 2 * 8 * 22_069_217
+    assert room.states == (2 + 2) * 16 * 22_069_217
     assert room.pixels == 148 * 224 * 224 * 3
     assert room.manifests == 2 * 90 * 148 * 90
-    assert room.disk == room.models + room.pixels + room.manifests
+    assert room.disk == room.models + room.states + room.pixels + room.manifests
     assert 2e9 < room.memory < 6e9
 
 
 def test_what_is_there_needs_no_room(tmp_path: Path) -> None:
     config = study(only="binary_inception_v3")
-    folder = write_run(tmp_path, "binary_inception_v3", [1.0])
+    folder = write_run(tmp_path, "binary_inception_v3", [1.0], epochs=90, trained_epochs=90)
     (folder / "model.keras").touch()
     (tmp_path / "study/pixels/224").mkdir(parents=True)
     assert needed_room(config, {"binary": 148}, tmp_path).disk == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "states"),
+    [
+        ({"keep_states": "none"}, 3),
+        ({"keep_states": "every"}, 1 + 2),
+        ({"override": {"selected_epoch": 40}}, 2 + 2),
+        ({"override": {"selected_epoch": "best"}}, 1 + 2),
+    ],
+)
+def test_room_for_states(tmp_path: Path, keys: dict[str, Any], states: int) -> None:
+    """Three at most of the training under way, and what stays of it."""
+    room = needed_room(study(only="binary_inception_v3", **keys), {"binary": 148}, tmp_path)
+    assert room.states == states * 16 * 22_069_217
+
+
+def test_a_longer_training_needs_room_for_its_states_alone(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "binary_inception_v3", [1.0] * 40)
+    (folder / "model.keras").touch()
+    room = needed_room(study(only="binary_inception_v3"), {"binary": 148}, tmp_path)
+    assert (room.models, room.states) == (0, 2 * 16 * 22_069_217)
 
 
 def test_two_sizes_are_decoded_twice_and_two_tasks_of_one_size_once(tmp_path: Path) -> None:
@@ -258,9 +308,10 @@ def test_two_sizes_are_decoded_twice_and_two_tasks_of_one_size_once(tmp_path: Pa
 
 
 def test_disk_and_memory_findings() -> None:
-    room = Room(models=3e9, pixels=1e9, manifests=1e6, memory=4e9)
+    room = Room(models=2.5e9, states=0.5e9, pixels=1e9, manifests=1e6, memory=4e9)
     assert disk_finding(5e9, room, Path("results")).level == "ok"
     assert disk_finding(4e9, room, Path("results")).level == "fault"
+    assert "(models 2.5 GB, states 500 MB, pixels 1.0 GB, manifests 1 MB)" in disk_finding(5e9, room, Path("r")).text
     assert memory_finding(4e9, room).level == "ok"
     assert memory_finding(3e9, room).level == "note"
 
@@ -331,6 +382,35 @@ def test_images_are_held_against_a_list(tmp_path: Path, missing_images: str, lev
     assert find_images(study(**values, only="bac_vir_inception_v3")).findings[0].level == "ok"
 
 
+def test_images_that_are_fetched(tmp_path: Path) -> None:
+    image_list = tmp_path / "mine.csv"
+    paths = [f"{subset}/{name}/{n}.png" for subset in ("train", "test") for name in CLASSES for n in range(2)]
+    image_list.write_text("path,bytes,sha256\n" + "".join(f"{path},1000000,0\n" for path in paths))
+    config = study(images="study", image_list=str(image_list))
+    before = find_images(config, tmp_path)
+    assert before.count(CLASSES, "train") == 8
+    assert before.findings == [
+        note(
+            "images",
+            f"16 of the 16 of {image_list} will be fetched into {tmp_path}/images/mine (16 MB); "
+            "without the internet: DATA=FOLDER",
+        )
+    ]
+    assert before.bytes_to_fetch == 16_000_000
+    assert needed_room(config, {"binary": 8, "multiclass": 16}, tmp_path, 16_000_000).images == 16_000_000
+    for path in paths[1:]:
+        (tmp_path / "images/mine" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images/mine" / path).touch()
+    assert find_images(config, tmp_path).bytes_to_fetch == 1_000_000
+    record = tmp_path / "images/mine.csv"
+    record.touch()
+    lacking = find_images(config, tmp_path)
+    assert f"1 of the 16 of {image_list} are not there: {paths[0]}" in lacking.findings[0].text
+    assert f"delete {record}" in lacking.findings[0].text and lacking.bytes_to_fetch == 0
+    (tmp_path / "images/mine" / paths[0]).touch()
+    assert find_images(config, tmp_path).findings[0].level == "ok"
+
+
 def test_the_studys_list_has_306_images() -> None:
     (found,) = find_images(study(images=str(PROJECT))).findings
     assert found.level == "fault"
@@ -381,7 +461,7 @@ def test_a_list_that_names_none_of_ones_own_classes(tmp_path: Path) -> None:
 def test_weights_that_are_missing_or_will_be_downloaded(tmp_path: Path) -> None:
     (found,) = weights_findings(study(weights="imagenet"), tmp_path)
     assert found.level == "note"
-    assert found.text.startswith("InceptionV3, MobileNet: ImageNet weights will be downloaded")
+    assert found.text.startswith("InceptionV3, MobileNet: ImageNet weights will be fetched")
     (tmp_path / "weights").mkdir()
     for backbone in ("InceptionV3", "MobileNet"):
         (tmp_path / f"weights/{backbone}.weights.h5").touch()
@@ -441,13 +521,39 @@ def test_a_rough_estimate_without_earlier_runs() -> None:
 def test_trainings_that_are_there_take_no_time(tmp_path: Path) -> None:
     config = study(only="binary_inception_v3", override={"epochs": 2})
     write_run(tmp_path, "binary_inception_v3", [8.0])
-    assert done_seeds(config, "binary_inception_v3", tmp_path) == []
+    assert epochs_left(config, "binary_inception_v3", tmp_path) == {0: 1}
     shutil.rmtree(tmp_path / "study")
     write_run(tmp_path, "binary_inception_v3", [8.0, 8.0])
-    assert done_seeds(config, "binary_inception_v3", tmp_path) == [0]
+    assert epochs_left(config, "binary_inception_v3", tmp_path) == {0: 0}
     assert duration_finding(config, {"binary": 130}, tmp_path).text.startswith("all trainings are there")
     more = study(only="binary_inception_v3", override={"epochs": 2}, seeds=3)
     assert "2 x" in duration_finding(more, {"binary": 130}, tmp_path).text
+
+
+def test_a_longer_training_takes_the_time_of_its_further_epochs(tmp_path: Path) -> None:
+    write_run(tmp_path, "binary_inception_v3", [10.0] * 40)
+    # 100 images took 10 s, 104 of the 130 are for training: 50 epochs of 10.4 s.
+    text = duration_finding(study(only="binary_inception_v3"), {"binary": 130}, tmp_path).text
+    assert text == "about 9 min of training (binary_inception_v3 9 min), by earlier runs on cpu"
+    anew = study(only="binary_inception_v3", keep_states="none")
+    assert epochs_left(anew, "binary_inception_v3", tmp_path) == {0: 90}
+    two = study(only="binary_inception_v3", seeds=2)
+    assert epochs_left(two, "binary_inception_v3", tmp_path) == {0: 50, 1: 90}
+    assert "(binary_inception_v3 24 min)" in duration_finding(two, {"binary": 130}, tmp_path).text
+
+
+def test_a_training_that_stopped_early_needs_nothing_more(tmp_path: Path) -> None:
+    write_run(tmp_path, "binary_inception_v3", [10.0] * 30, epochs=50)
+    assert epochs_left(study(), "binary_inception_v3", tmp_path) == {0: 0}
+
+
+def test_a_training_of_a_version_without_states_has_none_to_go_on_from(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "binary_inception_v3", [10.0] * 40)
+    record = json.loads((folder / "training.json").read_text())
+    del record["trained_epochs"]
+    (folder / "training.json").write_text(json.dumps(record))
+    assert epochs_left(study(), "binary_inception_v3", tmp_path) == {0: 90}
+    assert epochs_left(study(override={"epochs": 40}), "binary_inception_v3", tmp_path) == {0: 0}
 
 
 def test_time_of_what_is_not_known(tmp_path: Path) -> None:

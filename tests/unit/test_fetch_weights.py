@@ -1,61 +1,171 @@
-"""The download of ImageNet weights, without a network: what Keras is asked for, and what becomes of a failure."""
+"""The download of ImageNet weights from a server on this machine: which file is asked for, and that no other is taken."""
 
+import ast
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
-from cxrflow.fetch_weights import MD5_UNKNOWN_TO_KERAS, fetch_backbone
+from cxrflow import fetch_weights
+from cxrflow.config.backbones import BACKBONES
+from cxrflow.config.models import Config
+from cxrflow.download.transfer import Limits
+from cxrflow.fetch_weights import MD5_UNKNOWN_TO_KERAS, PUBLISHED_AT, fetch_backbone
 from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import sha256_of_file
+from file_server import FileServer, serving
+from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
+
+QUICK = Limits(connect_seconds=2, read_seconds=2, tries=2, pause_seconds=0.01)
+MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"
+AT = f"tensorflow/keras-applications/mobilenet/{MOBILENET}"
+INCEPTION = (
+    "tensorflow/keras-applications/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "bcbd6486424b2319ff4ef7d526e38f63",
+)
+
+
+@pytest.fixture(scope="module")
+def made_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of MobileNet, made here, in the old format that the published ones have."""
+    path = tmp_path_factory.mktemp("made") / "made.h5"
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, made_model())
+    return path
+
+
+def made_model() -> Any:
+    keras.utils.set_random_seed(5)
+    return keras.applications.MobileNet(include_top=False, weights=None)
 
 
 @pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Keras' download gives a weights file made here; what it was asked for is written down."""
-    asked: list[dict[str, Any]] = []
-
-    def get_file(fname: str, origin: str, file_hash: str | None = None, **options: Any) -> str:
-        asked.append({"fname": fname, "origin": origin, "file_hash": file_hash})
-        keras.utils.set_random_seed(5)
-        path = tmp_path / "made.weights.h5"
-        name = "MobileNet" if fname.startswith("mobilenet") else "InceptionV3"
-        getattr(keras.applications, name)(include_top=False, weights=None).save_weights(path)
-        return str(path)
-
-    monkeypatch.setattr(file_utils, "get_file", get_file)
-    return asked
+def server(
+    made_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FileServer]:
+    """A server that publishes the made file as MobileNet's; the checksum known of that is the made file's."""
+    contents = made_weights.read_bytes()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(fetch_weights, "keras_home", lambda: str(tmp_path_factory.getbasetemp() / "no cache"))
+    monkeypatch.setitem(MD5_UNKNOWN_TO_KERAS, MOBILENET, hashlib.md5(contents, usedforsecurity=False).hexdigest())
+    with serving() as server:
+        server.files[AT] = contents
+        yield server
 
 
-def test_mobilenet_is_held_against_a_checksum_that_keras_does_not_have(published: list[dict[str, Any]]) -> None:
-    model, record = fetch_backbone("MobileNet")
-    assert [one["fname"] for one in published] == ["mobilenet_1_0_224_tf_no_top.h5"]
-    assert published[0]["file_hash"] == MD5_UNKNOWN_TO_KERAS["mobilenet_1_0_224_tf_no_top.h5"]
-    assert record["file"] == "mobilenet_1_0_224_tf_no_top.h5" and record["url"].endswith(record["file"])
-    keras.utils.set_random_seed(5)
-    wanted = keras.applications.MobileNet(include_top=False, weights=None).get_weights()
-    for ours, theirs in zip(model.get_weights(), wanted, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def test_the_published_file_becomes_the_weights_file(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, record = tmp_path / "weights/MobileNet.weights.h5", tmp_path / "weights/MobileNet.json"
+    values = {
+        "--backbone": "MobileNet",
+        "--sources": f"{server.address}/{{path}}",
+        "--weights": str(weights),
+        "--record": str(record),
+    }
+    monkeypatch.setattr(sys, "argv", ["fetch_weights", *(word for pair in values.items() for word in pair)])
+    fetch_weights.main()
+    ours = keras.applications.MobileNet(include_top=False, weights=None)
+    ours.load_weights(weights)
+    for one, other in zip(ours.get_weights(), made_model().get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert json.loads(record.read_text()) == {
+        "backbone": "MobileNet",
+        "url": PUBLISHED_AT + AT,
+        "file": MOBILENET,
+        "hash": MD5_UNKNOWN_TO_KERAS[MOBILENET],
+        "sha256": sha256_of_file(weights),
+    }
+    left = sorted(file.name for file in weights.parent.iterdir())
+    assert left == [".lock", "MobileNet.json", "MobileNet.weights.h5"]
 
 
-def test_inception_is_held_against_keras_own_checksum(published: list[dict[str, Any]]) -> None:
-    fetch_backbone("InceptionV3")
-    assert published[0]["file_hash"] == "bcbd6486424b2319ff4ef7d526e38f63"
+def test_another_file_is_never_taken(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made file is a good weights file of the backbone; it is not the one that was published."""
+    monkeypatch.setitem(MD5_UNKNOWN_TO_KERAS, MOBILENET, "725ccbd03d61d7ced5b5c4cd17e7d527")
+    original = file_utils.get_file
+    with pytest.raises(Fault, match=r"MobileNet: .* cannot be had: .*MD5 differs.*name a weights file or folder"):
+        fetch_backbone("MobileNet", [f"{server.address}/{{path}}"], tmp_path, QUICK)
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [".lock"]
+    assert file_utils.get_file is original, "Keras is left as it was"
 
 
-def test_a_file_without_a_known_checksum_is_not_taken(published: list[dict[str, Any]]) -> None:
+def test_inception_is_asked_for_by_keras_own_address_and_checksum(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    fetch_files = fetch_weights.fetch_files
+    monkeypatch.setattr(
+        fetch_weights, "fetch_files", lambda wanted, *rest: asked.extend(wanted) or fetch_files(wanted, *rest)
+    )
+    with pytest.raises(Fault, match=r"InceptionV3: .*HTTP 404"):
+        fetch_backbone("InceptionV3", [f"{server.address}/{{path}}"], tmp_path, QUICK)
+    assert [(one.addresses, one.contents.md5) for one in asked] == [
+        ((f"{server.address}/{INCEPTION[0]}",), INCEPTION[1])
+    ]
+
+
+def test_a_mirror_is_asked_when_the_first_source_fails(server: FileServer, tmp_path: Path) -> None:
+    sources = [f"{server.address}/nothing/{{path}}", f"{server.address}/{{path}}"]
+    _, published = fetch_backbone("MobileNet", sources, tmp_path, QUICK)
+    assert published["file"] == MOBILENET and server.count[AT] == 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_keras_own_cache_is_used_when_it_holds_the_right_file(
+    server: FileServer, made_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: bool
+) -> None:
+    cached = tmp_path / "keras/models" / MOBILENET
+    cached.parent.mkdir(parents=True)
+    shutil.copyfile(made_weights, cached)
+    if not right:
+        cached.write_bytes(cached.read_bytes()[:-1])
+    monkeypatch.setattr(fetch_weights, "keras_home", lambda: str(tmp_path / "keras"))
+    fetch_backbone("MobileNet", [f"{server.address}/{{path}}"], tmp_path / "weights", QUICK)
+    assert server.count[AT] == (0 if right else 1)
+
+
+def test_a_file_without_a_known_checksum_is_not_taken(server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(Fault, match=r"MobileNetV2: no checksum is known of mobilenet_v2.*name the file as `weights`"):
-        fetch_backbone("MobileNetV2")
-    assert published == []
+        fetch_backbone("MobileNetV2", [f"{server.address}/{{path}}"], tmp_path, QUICK)
+    assert server.asked == []
 
 
-def test_a_download_that_fails_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    def get_file(*_: Any, **__: Any) -> str:
-        raise Exception("URL fetch failure on https://example.invalid: None -- no route")
+def calls_of_get_file() -> Iterator[tuple[str, set[str]]]:
+    """Module of keras.applications and the named arguments, for each download of weights in it."""
+    folder = Path(keras.src.applications.__file__).parent
+    for file in sorted(folder.glob("*.py")):
+        if file.stem in ("imagenet_utils", "applications_test"):  # no weights
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get_file":
+                yield file.stem, {word.arg or "" for word in node.keywords}
 
-    monkeypatch.setattr(file_utils, "get_file", get_file)
-    with pytest.raises(Fault, match=r"InceptionV3: cannot be had \(https://.*notop\.h5\): URL fetch failure") as caught:
-        fetch_backbone("InceptionV3")
-    assert "name a weights file or folder" in caught.value.messages[0]
-    assert file_utils.get_file is get_file, "Keras is left as it was"
+
+def test_keras_knows_a_checksum_of_all_other_backbones() -> None:
+    """Every module downloads by the one function that is replaced here; two of them without a checksum."""
+    calls = list(calls_of_get_file())
+    modules = {getattr(keras.applications, name).__module__.rpartition(".")[2] for name in BACKBONES}
+    assert modules - {module for module, _ in calls} == {"resnet_v2"}, "which builds and loads by resnet"
+    assert {module for module, words in calls if "file_hash" not in words} == {"mobilenet", "mobilenet_v2"}
+
+
+def test_keras_publishes_at_the_one_address_that_mirrors_stand_in_for() -> None:
+    texts = [
+        node.value
+        for name in sorted({getattr(keras.applications, name).__module__ for name in BACKBONES})
+        for node in ast.walk(ast.parse(Path(sys.modules[name].__file__ or "").read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("https://")
+    ]
+    published = [text for text in texts if "keras-applications" in text or "storage" in text]
+    assert len(published) > 10
+    assert [text for text in published if not text.startswith(PUBLISHED_AT)] == []
+    assert Config.model_fields["weights_sources"].default == [f"{PUBLISHED_AT}{{path}}"]

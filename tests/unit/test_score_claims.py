@@ -38,9 +38,14 @@ EVERY = {**CONFIG.experiments, **CONFIG.extras}
 
 
 def make_study(
-    folder: Path, epochs: dict[str, int], seeds: int = 5, extras: bool = False, override: Any = None
+    folder: Path,
+    epochs: dict[str, int],
+    seeds: int = 5,
+    extras: bool = False,
+    override: Any = None,
+    tested: int | None = None,
 ) -> Made:
-    """Results of the study, with curves that climb and fall with noise on them."""
+    """Results of the study, with curves that climb and fall with noise on them; `tested` is the epoch of all networks."""
     made = Made(folder)
     config = read_config({**read_yaml(ROOT / "config.yaml"), "images": ".", "override": override or {}})
     made.settings = {
@@ -50,7 +55,7 @@ def make_study(
     for name in [*epochs, *(CONFIG.extras if extras else [])]:
         like = next((one for one in STUDY if name.startswith(one)), INCEPTION)
         for seed in range(seeds):
-            make_run(made, name, seed, epochs.get(name, STUDY[like]))
+            make_run(made, name, seed, epochs.get(name, STUDY[like]), tested)
     made.networks["experiments"] = {name: built(name) for name in epochs if name in BUILT}
     made.networks["backbones"] = {
         "InceptionV3": {"with_top": 23851784, "without_top": 21802784},
@@ -63,7 +68,7 @@ def make_study(
     return made
 
 
-def make_run(made: Made, name: str, seed: int, epochs: int) -> None:
+def make_run(made: Made, name: str, seed: int, epochs: int, tested: int | None) -> None:
     random = np.random.default_rng([seed, len(name)])
     classes = made.settings["experiments"][name]["classes"]
     climb = 1 - np.exp(-np.arange(1, epochs + 1) / 30)
@@ -85,7 +90,8 @@ def make_run(made: Made, name: str, seed: int, epochs: int) -> None:
         "neighbour_shares": {one: {two: 0.6 if one == two else share for two in classes} for one in classes},
         "pairs": {f"{one}|{two}": 0.7 for one in classes for two in classes if one < two},
     }
-    made.run(name, seed, epochs, metrics=metrics, separation=separation, **curves)
+    selected = ("number", tested) if tested else None
+    made.run(name, seed, epochs, metrics=metrics, separation=separation, selected=selected, **curves)
     names = [f"test/{one}/{place % 9}.png" for place, one in enumerate(truth)]
     table = pd.DataFrame({"image": names, "class": truth, "predicted": chosen})
     for one in classes:
@@ -118,7 +124,7 @@ def check_scorecard(scorecard: pd.DataFrame, claims: Path) -> None:
     assert scorecard.index.tolist() == rows["id"].tolist()
     assert set(scorecard["verdict"]) <= set(VERDICTS)
     assert scorecard["reason"].str.len().gt(0).all()
-    for column in ("reproduced", "difference", "reason"):
+    for column in ("this_run", "difference", "reason"):
         unreadable = scorecard[column].str.contains(
             r"\bnan\b|None|np\.|float64|array|\binf\b|e-\d\d|\d{8}\d*\.", regex=True
         )
@@ -175,8 +181,8 @@ def test_two_epochs_run_nothing_of_the_study(tmp_path):
     for kind in (*RESULT_KINDS, "search"):
         assert verdicts_of(scorecard, kind) == {"not run"}
     assert scorecard.loc["binary_val_loss_until_80", "reason"] == "trained 2 epochs, the rule needs 90"
-    assert re.match(r"0\.\d+ \(\d+ of 18\)$", scorecard.loc["binary_test_accuracy", "reproduced"])
-    assert scorecard.loc["binary_epochs", ["verdict", "reproduced", "difference"]].tolist() == ["differs", "2", "-88"]
+    assert re.match(r"0\.\d+ \(\d+ of 18\)$", scorecard.loc["binary_test_accuracy", "this_run"])
+    assert scorecard.loc["binary_epochs", ["verdict", "this_run", "difference"]].tolist() == ["differs", "2", "-88"]
     assert verdicts_of(scorecard, "architecture") == {"exact"}
 
 
@@ -213,12 +219,26 @@ def test_mobilenet_of_220_epochs_has_no_later_minimum(tmp_path):
     assert "not run" not in set(others["verdict"])
 
 
+def test_mobilenet_trained_further_and_tested_at_220(tmp_path):
+    """Its later curve is judged, its outcome, features and setting are those of the study."""
+    override = {"epochs": 350, "selected_epoch": 220}
+    scorecard = scored(make_study(tmp_path, {MOBILENET: 350}, override=override, tested=220))
+    verdicts, reasons = scorecard["verdict"], scorecard["reason"]
+    assert verdicts["multi_mobilenet_epochs"] == "as configured"
+    assert verdicts["multi_mobilenet_minimum_250"] in ("consistent", "differs")
+    assert reasons["multi_mobilenet_minimum_350"] == "trained 350 epochs, the rule needs 361"
+    assert reasons["multi_mobilenet_test_accuracy"].endswith("; trained 350 epochs, tested at 220")
+    about = scorecard[(scorecard["experiment"] == MOBILENET) & scorecard["kind"].isin(["outcome", "features"])]
+    assert len(about) == 5
+    assert "not run" not in set(about["verdict"])
+
+
 def test_another_augmentation_differs(whole):
     made = Made(whole.folder, whole.selected, {**whole.settings}, whole.networks, whole.audit)
     made.settings["augmentation"] = {**made.settings["augmentation"], "rotation_range": 10, "vertical_flip": False}
     found = scored(made).loc["augmentation"]
     assert found["verdict"] == "differs"
-    assert found["reproduced"] == "rotation_range 10, not 50; vertical_flip false, not true"
+    assert found["this_run"] == "rotation_range 10, not 50; vertical_flip false, not true"
 
 
 def test_the_headline_counts_results_and_the_rest_apart(scorecard):

@@ -98,6 +98,7 @@ def test_help_lists_every_target_and_is_the_default(ready: Checkout) -> None:
         "schema",
         "lock",
         "clean",
+        "clean-states",
     } <= set(marked)
     told = ready.make("help").stdout
     assert re.findall(r"^  ([a-z-]+) +\S", told, re.MULTILINE) == marked
@@ -344,13 +345,13 @@ def test_the_doctor_gets_the_same_values(ready: Checkout) -> None:
 
 
 @pytest.mark.parametrize("target", ["study", "extras", "dry-run"])
-def test_a_study_without_images_says_what_to_give(ready: Checkout, target: str) -> None:
+def test_a_study_needs_no_folder_and_one_that_is_named_must_be_there(ready: Checkout, target: str) -> None:
     ready.asked()
-    told = ready.make(target)
-    assert told.returncode != 0
-    assert "DATA is missing" in told.stderr
-    assert f"make {target} DATA=FOLDER [WEIGHTS=FOLDER] [ONLY=experiment]" in told.stderr
-    assert "there is no folder /not/there" in ready.make(target, "DATA=/not/there").stderr
+    assert ready.make(target).returncode == 0
+    call = ready.asked()[-1]
+    assert call[:2] == ["-m", "snakemake"] and "images" not in " ".join(call)
+    told = ready.make(target, "DATA=/not/there")
+    assert told.returncode != 0 and "there is no folder /not/there" in told.stderr
     assert ready.asked() == []
 
 
@@ -399,6 +400,12 @@ def test_clean_says_what_it_deletes_and_leaves_what_is_the_users(checkout: Check
     assert [name for name in gone if (checkout.folder / name).exists()] == []
     for named in ("results/demo", ".pytest_cache", ".mypy_cache", "__pycache__"):
         assert named in told.stdout
+
+
+def test_clean_states_names_the_folder_of_all_states(ready: Checkout) -> None:
+    ready.asked()
+    assert ready.make("clean-states").returncode == 0
+    assert ready.asked() == [["-m", "cxrflow.clean_states", "--states", "results/states"]]
 
 
 def test_ci_runs_bash_that_parses() -> None:

@@ -90,12 +90,19 @@ def test_the_study_is_planned_for_a_folder_of_images(snakemake: Any, tmp_path: P
     assert planned_jobs(plan) == wanted
 
 
+def test_the_study_is_planned_from_nothing(snakemake: Any, tmp_path: Path) -> None:
+    plan = snakemake(tmp_path, "-n", "--quiet", "rules")
+    wanted = jobs(3, 2, 8, 3, make_phantoms=0, score_claims=1, fetch_weights=2, fetch_images=1)
+    assert planned_jobs(plan) == wanted
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"resampling": "neerest"}, ["resampling: 'neerest' is not allowed", "did you mean 'nearest'?"]),
         ({"learning_rte": 1, "seeds": -1}, ["learning_rte: unknown key", "seeds: -1: at least 1 seed"]),
-        ({"phantoms": None}, ["images: missing; name the folder"]),
+        ({"phantoms": None}, ["image_list: missing; `images: study` fetches the files of a list"]),
+        ({"phantoms": None, "images": None}, ["images: missing; name the folder"]),
         ({"weights": "/nowhere/weights"}, ["weights: /nowhere/weights: no such file or folder"]),
         ({"claims": "nowhere.csv"}, ["claims: nowhere.csv: no such file"]),
         ({"split": "nowhere.csv"}, ["split: nowhere.csv: no such file"]),

@@ -1,5 +1,6 @@
 """Decode and resize the images of one class folder once, so that no training decodes them again."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,14 @@ def cache_pixels(root: Path, images: list[str], size: int, resampling: str) -> N
 
     Returns:
         uint8 array of shape (n, size, size, 3), values 0 to 255, in the order of `images`.
+
+    Raises:
+        Fault: an image cannot be used (it has changed since it was indexed).
     """
     pixels = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    for row, image in enumerate(images):
-        pixels[row] = decode_image(root / image, size, resampling)
+    with warnings.catch_warnings(action="ignore"):  # index_images has looked at these files
+        for row, image in enumerate(images):
+            pixels[row] = decode_image(root / image, size, resampling)
     return pixels
 
 

@@ -24,7 +24,7 @@ from cxrflow.machine.packages import installed_versions, locked_versions, packag
 from cxrflow.machine.plan import plan_findings
 from cxrflow.machine.room import disk_finding, free_disk, free_memory, memory_finding, needed_room
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault
+from cxrflow.stage.faults import Fault, one_line
 
 
 def config_and_faults(raw: Mapping[str, Any]) -> tuple[Config | None, list[Finding]]:
@@ -38,11 +38,11 @@ def config_and_faults(raw: Mapping[str, Any]) -> tuple[Config | None, list[Findi
 
 def examine_config(config: Config, results: Path) -> list[Finding]:
     """What a config needs, held against this machine: images, weights, disk, memory, time."""
-    images = find_images(config)
+    images = find_images(config, results)
     tasks = {experiment.task for experiment in config.selected().values()}
     training = {task: images.count(config.tasks[task].classes, "train") for task in tasks}
     of_task = {task: sum(images.count(config.tasks[task].classes, part) for part in SUBSET_FOLDERS) for task in tasks}
-    room = needed_room(config, of_task, results)
+    room = needed_room(config, of_task, results, images.bytes_to_fetch)
     return [
         *images.findings,
         *plan_findings(config, images),
@@ -62,10 +62,10 @@ def examine_packages(lock: Path, versions: str) -> list[Finding]:
     return [python_finding(platform.python_version()), packages]
 
 
-def examine_gpu(short: bool) -> Finding:
-    """The GPU; with `short`, TensorFlow is not asked."""
+def examine_gpu(short: bool, device: str = "auto") -> Finding:
+    """The GPU, held against the config's `device`; with `short`, TensorFlow is not asked."""
     there = gpus_in_machine(ask_driver=not short)
-    return gpu_finding(there, None if short else ask_tensorflow(), os.environ, _cuda_packages())
+    return gpu_finding(there, None if short else ask_tensorflow(), os.environ, _cuda_packages(), device)
 
 
 def _cuda_packages() -> bool:
@@ -99,7 +99,7 @@ SHORT_FACTS = ("images", "time")
 
 def long_list(findings: list[Finding]) -> list[str]:
     """One line a finding."""
-    return [f"{finding.level:5}  {finding.subject}: {finding.text}" for finding in findings]
+    return [one_line(f"{finding.level:5}  {finding.subject}: {finding.text}") for finding in findings]
 
 
 def main() -> None:
@@ -114,14 +114,15 @@ def main() -> None:
         "--short", action="store_true", help="a few lines in less than a second; does not ask TensorFlow"
     )
     parser.add_argument(
-        "--slurm", action="store_true", help="also whether a Slurm cluster can run it, by profiles/slurm"
+        "--slurm",
+        action="store_true",
+        help="a Slurm cluster's partitions, GPUs and accounting, for profiles/slurm, in place of this machine's GPU",
     )
     args = parser.parse_args()
     config, findings = config_and_faults(laid_over(read_yaml(*args.config), set_values(args.set)))
     findings += examine_packages(args.lock, config.versions if config else "reported")
-    findings.append(examine_gpu(args.short))
-    if args.slurm:
-        findings += examine_cluster(os.environ)
+    device = config.device if config else "auto"
+    findings += examine_cluster(os.environ) if args.slurm else [examine_gpu(args.short, device)]
     if config:
         findings += [*cores_finding(config, os.cpu_count() or 1), *examine_config(config, args.results)]
     for line in (short_list if args.short else long_list)(findings):

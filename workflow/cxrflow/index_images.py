@@ -1,24 +1,36 @@
 """List every image of a data set with its contents' hash, its size and mode, and what is known of it.
 
 The data set is a folder that holds train/<class>/ and test/<class>/. With --image-list, a CSV says which files make it up
-(column `path`; `sha256`, where given, is checked; source, patient, sex, age, view and licence are taken over); without, it
-is what lies in the class folders. Each image is decoded once, so that a damaged one is told now, before any training.
+(column `path`; `sha256` or else `git_blob_sha1`, where given, is checked; source, patient, sex, age, view and licence are
+taken over); without, it is what lies in the class folders. Headers are read first, and what they show to be wrong is told at
+once; then each image is decoded once, so that a damaged one is told now, before any training.
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from cxrflow.config.suggest import did_you_mean
+from cxrflow.download.contents import git_blob_sha1_of_file
 from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.decode import SUFFIXES, header_and_fault
+from cxrflow.images.decode import read_header, read_image
+from cxrflow.images.folder import SUFFIXES, folder_contents, name_fault
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault, raise_all
+from cxrflow.stage.faults import Fault, one_line, raise_all
 from cxrflow.stage.files import sha256_of_file, write_table
 
 KNOWN_OF_IMAGE = ("source", "patient", "sex", "age", "view", "licence")
+EXPECTED = ["expected_sha256", "expected_git_blob_sha1"]
+FAULTY = ("missing", "unreadable", "changed")
+TOLD = {
+    "missing": "missing",
+    "unreadable": "unreadable: {}",
+    "changed": "its contents are not those of the image list ({} differs)",
+}
 
 
 def index_images(
@@ -34,24 +46,33 @@ def index_images(
 
     Returns:
         The index, one row an image sorted by its id, and a message for each image that is missing, unreadable or
-        differs from the list. Column `status` is ok, missing, unreadable or changed (used all the same).
+        differs from the list. Column `status` is ok, missing, unreadable or changed (used all the same), `fault` why
+        an image is unreadable, `conversions` how its pixels are made 8 bits of grey or RGB, where they are not.
 
     Raises:
         Fault: the folder, or a class folder in it, does not exist or holds no image.
     """
     _check_folders(root, classes, image_list)
     listed = _found_images(root, classes) if image_list is None else _listed_images(image_list, classes)
-    with ThreadPoolExecutor(workers) as pool:
-        looked = list(
-            pool.map(lambda row: _look_at(root, *row), listed[["image", "expected_sha256"]].itertuples(index=False))
-        )
-    faults = [fault for _, fault in looked if fault]
-    index = pd.concat([listed.drop(columns="expected_sha256"), pd.DataFrame([found for found, _ in looked])], axis=1)
+    rows = listed.to_dict("records")
+    # What libraries warn of is odd but no fault; what would make a picture another is checked here.
+    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings(action="ignore"):
+        rows = list(pool.map(lambda row: row | _look_at_header(root / row["image"], row["fault"]), rows))
+        for message in fault_messages(root, pd.DataFrame(rows), FAULTY):
+            print(f"fault: {one_line(message)}", flush=True)
+        rows = list(pool.map(lambda row: row | _look_at_contents(root / row["image"], row), rows))
+    index = pd.DataFrame(rows).drop(columns=EXPECTED)
     for column in ("bytes", "width", "height"):
         index[column] = index[column].astype("Int64")
-    for column in ("sha256", "mode", "format", *KNOWN_OF_IMAGE):
+    for column in ("sha256", "mode", "format", "conversions", "fault", *KNOWN_OF_IMAGE):
         index[column] = index[column].astype("string")
-    return index, faults
+    return index, fault_messages(root, index, FAULTY)
+
+
+def fault_messages(root: Path, index: pd.DataFrame, statuses: Collection[str]) -> list[str]:
+    """A message for each image of some statuses, in the order of the index."""
+    rows = index.loc[index["status"].isin(list(statuses)), ["image", "status", "fault"]]
+    return [f"{root / image}: {TOLD[status].format(fault)}" for image, status, fault in rows.itertuples(index=False)]
 
 
 def _check_folders(root: Path, classes: list[str], image_list: pd.DataFrame | None) -> None:
@@ -70,29 +91,42 @@ def _check_folders(root: Path, classes: list[str], image_list: pd.DataFrame | No
                     f"{root / subset / name}: no such class folder{did_you_mean(name, there)} "
                     f"(found in {subset}/: {', '.join(there) or 'nothing'})"
                 )
-            elif image_list is None and not _image_files(root / subset / name):
+            elif image_list is None and not _is_image_there(root / subset / name):
                 faults.append(f"{root / subset / name}: holds no image ({', '.join(SUFFIXES)})")
     raise_all(faults)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not file.is_dir()]
+def _is_image_there(folder: Path) -> bool:
+    contents = folder_contents(folder)
+    return bool(contents.images or contents.faults)
 
 
-def count_other_files(root: Path, classes: Iterable[str]) -> int:
-    """Number of files in the class folders that are not taken for images, by their names."""
-    files = (file for subset in SUBSET_FOLDERS for name in classes for file in (root / subset / name).rglob("*"))
-    return sum(file.is_file() and file.suffix.lower() not in SUFFIXES for file in files)
+def other_files(root: Path, classes: Iterable[str]) -> list[str]:
+    """Ids of the files in the class folders that are not taken for images, by their names."""
+    return sorted(
+        other.relative_to(root).as_posix()
+        for subset in SUBSET_FOLDERS
+        for name in classes
+        for other in folder_contents(root / subset / name).others
+    )
 
 
 def _found_images(root: Path, classes: Iterable[str]) -> pd.DataFrame:
-    rows = [
-        {"image": file.relative_to(root).as_posix(), "subset_folder": subset, "class": name}
-        for subset in SUBSET_FOLDERS
-        for name in classes
-        for file in _image_files(root / subset / name)
-    ]
+    rows = []
+    for subset in SUBSET_FOLDERS:
+        for name in classes:
+            contents = folder_contents(root / subset / name)
+            found = dict.fromkeys(contents.images, "") | contents.faults
+            for path, fault in found.items():
+                image = path.relative_to(root).as_posix()
+                rows.append({**_named(image, fault), "subset_folder": subset, "class": name})
     return _listing(pd.DataFrame(rows))
+
+
+def _named(image: str, fault: str = "") -> dict[str, str]:
+    """An image's id and what is wrong with it; a name that no table can hold is escaped, and wrong."""
+    wrong = name_fault(image)
+    return {"image": one_line(image) if wrong else image, "fault": fault or wrong}
 
 
 def _listed_images(image_list: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
@@ -100,11 +134,12 @@ def _listed_images(image_list: pd.DataFrame, classes: list[str]) -> pd.DataFrame
         raise Fault(f"image list: no column `path`; it has {', '.join(image_list.columns)}")
     faults, rows = [], []
     for row in image_list.to_dict("records"):
-        parts = PurePosixPath(row["path"]).parts
+        image = str(row["path"])
+        parts = PurePosixPath(image).parts
         if len(parts) < 3 or parts[0] not in SUBSET_FOLDERS or ".." in parts:
-            faults.append(f"image list: {row['path']!r}: must be train/<class>/<file> or test/<class>/<file>")
+            faults.append(f"image list: {image!r}: must be train/<class>/<file> or test/<class>/<file>")
         elif parts[1] in classes:
-            rows.append({**row, "image": row["path"], "subset_folder": parts[0], "class": parts[1]})
+            rows.append(row | _named(image) | {"subset_folder": parts[0], "class": parts[1]})
     if not faults and not rows:
         faults.append(
             f"image list: names no image of the classes {', '.join(classes)}; for images of your own set `image_list: null`"
@@ -121,31 +156,52 @@ def _repeated(names: Iterable[str]) -> list[str]:
 
 def _listing(rows: pd.DataFrame) -> pd.DataFrame:
     rows["folder"] = rows["subset_folder"] + "/" + rows["class"]
-    rows["expected_sha256"] = rows["sha256"].fillna("") if "sha256" in rows else ""
+    for column in EXPECTED:
+        known = column.removeprefix("expected_")
+        rows[column] = rows[known].fillna("") if known in rows else ""
     for column in KNOWN_OF_IMAGE:
         rows[column] = rows[column].replace("", None) if column in rows else None
-    columns = ["image", "folder", "subset_folder", "class", *KNOWN_OF_IMAGE, "expected_sha256"]
+    columns = ["image", "folder", "subset_folder", "class", *KNOWN_OF_IMAGE, *EXPECTED, "fault"]
     return rows[columns].sort_values("image", ignore_index=True)
 
 
-def _look_at(root: Path, image: str, expected_sha256: str) -> tuple[dict[str, object], str]:
-    """What an image file is, and what is wrong with it (an empty text when nothing is)."""
-    path = root / image
-    found: dict[str, object] = dict.fromkeys(("status", "bytes", "sha256", "width", "height", "mode", "format"))
-    try:
-        found["bytes"] = path.stat().st_size
-        found["sha256"] = sha256_of_file(path)
-    except FileNotFoundError:
-        return {**found, "status": "missing"}, f"{path}: missing"
-    except OSError as error:
-        return {**found, "status": "unreadable"}, f"{path}: unreadable: {error.strerror}"
-    header, fault = header_and_fault(path)
-    found |= header
+def _look_at_header(path: Path, fault: str) -> dict[str, object]:
+    """What an image file is by its header; `fault` is what is already known to be wrong with it."""
+    found: dict[str, object] = dict.fromkeys(("bytes", "sha256", "width", "height", "mode", "format", "conversions"))
     if fault:
-        return {**found, "status": "unreadable"}, f"{path}: unreadable: {fault}"
-    if expected_sha256 and found["sha256"] != expected_sha256:
-        return {**found, "status": "changed"}, f"{path}: its contents are not those of the image list (SHA-256 differs)"
-    return {**found, "status": "ok"}, ""
+        return {**found, "status": "unreadable"}
+    try:
+        path.lstat()  # a link is there, wherever it leads
+        header = asdict(read_header(path))
+        return {**found, **header, "bytes": path.stat().st_size, "status": "ok", "fault": None}
+    except (FileNotFoundError, NotADirectoryError):
+        return {**found, "status": "missing", "fault": None}
+    except OSError as error:
+        return {**found, "status": "unreadable", "fault": error.strerror}
+    except Fault as wrong:
+        return {**found, "status": "unreadable", "fault": one_line(str(wrong))}
+
+
+def _look_at_contents(path: Path, row: dict[str, object]) -> dict[str, object]:
+    """What an image file with a sound header is by its contents."""
+    if row["status"] != "ok":
+        return {}
+    found: dict[str, object] = {"sha256": sha256_of_file(path)}
+    try:
+        _, conversions = read_image(path)
+    except Fault as fault:
+        return {**found, "status": "unreadable", "fault": one_line(str(fault))}
+    other = _differing_hash(path, row, found["sha256"])
+    changed = {"status": "changed", "fault": other} if other else {}
+    return {**found, "conversions": "; ".join(conversions), **changed}
+
+
+def _differing_hash(path: Path, row: dict[str, object], sha256: object) -> str:
+    """The hash by which a file is not the listed one; an empty text where it is, or none is known."""
+    if row["expected_sha256"]:
+        return "" if row["expected_sha256"] == sha256 else "SHA-256"
+    blob = row["expected_git_blob_sha1"]
+    return "" if not blob or blob == git_blob_sha1_of_file(path) else "git blob SHA-1"
 
 
 def main() -> None:
@@ -154,20 +210,27 @@ def main() -> None:
     parser.add_argument("--classes", nargs="+", required=True, help="class folders to index")
     parser.add_argument("--image-list", type=Path, help="CSV that says which files make up the data set")
     parser.add_argument("--missing-images", choices=("error", "warn"), default="error")
+    parser.add_argument("--on-bad-image", choices=("error", "skip"), default="error")
     parser.add_argument("--workers", type=int, default=1, help="threads that read and decode")
     parser.add_argument("--images", type=Path, required=True, help="index to write (Parquet)")
     args = parser.parse_args()
     image_list = pd.read_csv(args.image_list, dtype="string") if args.image_list else None
     index, faults = index_images(args.root, args.classes, image_list, args.workers)
-    if faults and args.missing_images == "error":
-        raise Fault(
-            [*faults, "mend these images, or leave them out with `missing_images: warn` (every report then says so)"]
-        )
+    borne = {
+        *(FAULTY if args.missing_images == "warn" else ()),
+        *(["unreadable"] if args.on_bad_image == "skip" else ()),
+    }
+    stopping = fault_messages(args.root, index, set(FAULTY) - borne)
+    if stopping:
+        bad_alone = set(index["status"]) - borne <= {"ok", "unreadable"}
+        way = "on_bad_image: skip" if bad_alone else "missing_images: warn"
+        raise Fault([*stopping, f"mend these images, or leave them out with `{way}` (every report then says so)"])
     for fault in faults:
-        print(f"warning: {fault}")
+        print(f"warning: {one_line(fault)}")
     write_table(args.images, index)
-    if args.image_list is None and (others := count_other_files(args.root, args.classes)):
-        print(f"note: {others} other files in the class folders are left alone; images are {', '.join(SUFFIXES)}")
+    if args.image_list is None and (others := other_files(args.root, args.classes)):
+        few = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
+        print(f"note: {len(others)} other files are left alone ({one_line(few)}); images are {', '.join(SUFFIXES)}")
     counts = index["status"].value_counts()
     print(f"{len(index)} images: {', '.join(f'{count} {status}' for status, count in counts.items())}")
 

@@ -28,7 +28,8 @@ RESULTS = Path("results") / CONFIG.name
 STATES = Path("results") / "states"  # by what a training is, so shared by all names
 RESOURCES = PROJECT / "workflow" / "resources"
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
-IMAGES = Path(CONFIG.images) if CONFIG.images else RESULTS / "phantoms" / "images"
+FETCHED = Path("results") / CONFIG.fetched_into() if CONFIG.fetched_into() else None  # shared by all results
+IMAGES = RESULTS / "phantoms" / "images" if CONFIG.phantoms else FETCHED or Path(CONFIG.images)
 SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
 CLASSES = sorted({name for task in CONFIG.selected().values() for name in CONFIG.tasks[task.task].classes})
 
@@ -128,9 +129,8 @@ def examine_before_start():
     """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
     through_slurm = workflow.executor_plugin and workflow.executor_plugin.name == "slurm"
     findings = [
-        *(examine_cluster(os.environ) if through_slurm else []),
         *examine_packages(PROJECT / "envs" / f"{CONFIG.environment}.lock", CONFIG.versions),
-        examine_gpu(short=True),
+        *(examine_cluster(os.environ) if through_slurm else [examine_gpu(short=True, device=CONFIG.device)]),
         *examine_config(CONFIG, Path("results")),
     ]
     print(*short_list(findings), sep="\n", file=sys.stderr)
@@ -143,7 +143,8 @@ STARTED = time.time()
 
 def errors_in_logs():
     """What the stages of this run said was wrong, once more: on the screen it stands far above. And what Slurm ended."""
-    logs = [path for path in (RESULTS / "logs").rglob("*.log") if path.stat().st_mtime >= STARTED]
+    folders = (Path("results/logs"), RESULTS / "logs")
+    logs = [path for folder in folders for path in folder.rglob("*.log") if path.stat().st_mtime >= STARTED]
     of_stages = [
         f"{path}: {line}"
         for path in sorted(logs)

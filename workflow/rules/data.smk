@@ -1,7 +1,8 @@
 # The data set: from image files to an index, an audit, a split for each task, and decoded pixels.
 #
-# Requires: a folder with train/<class>/ and test/<class>/ (`images`), or nothing (`phantoms`).
-# Makes:    images.parquet, data_audit.json, split/{task}.csv, pixels/{size}/{train,test}/{class}.npy
+# Requires: a folder with train/<class>/ and test/<class>/ (`images`), the internet (`images: study`), or nothing (`phantoms`).
+# Makes:    results/images/{list}/ (shared by all results), images.parquet, data_audit.json, split/{task}.csv,
+#           pixels/{size}/{train,test}/{class}.npy
 
 if CONFIG.phantoms:
 
@@ -38,6 +39,46 @@ if CONFIG.phantoms:
             """
 
 
+if FETCHED:
+
+    # On a cluster, the node that submits has the internet; the nodes that train need none.
+    localrules:
+        fetch_images,
+
+    rule fetch_images:
+        """Fetch the images of the image list, each checked against its hash."""
+        message:
+            "Fetch the images of {input.image_list} into {params.folder}."
+        input:
+            image_list=existing(IMAGE_LIST, "image_list"),
+        output:
+            record=f"{FETCHED}.csv",
+        params:
+            # The images are no declared outputs: Snakemake deletes those before a job, and a fetch goes on where it was.
+            folder=FETCHED,
+            # Not recorded, since it asks for `input`: the hash of a file counts, not where it is from.
+            sources=lambda wildcards, input: CONFIG.image_sources,
+            missing_images=CONFIG.missing_images,
+            code=code_hash("cxrflow.fetch_images"),
+        log:
+            "results/logs/fetch_images.log",
+        benchmark:
+            "results/benchmarks/fetch_images.tsv"
+        resources:
+            mem_mb=500,
+        conda:
+            ENVIRONMENT
+        shell:
+            """
+            python -m cxrflow.fetch_images \
+                --image-list {input.image_list:q} \
+                --sources {params.sources:q} \
+                --missing-images {params.missing_images:q} \
+                --folder {params.folder:q} \
+                --record {output.record:q} 2>&1 | tee {log:q}
+            """
+
+
 rule index_images:
     """List the images with their contents' hashes."""
     message:
@@ -45,6 +86,7 @@ rule index_images:
     input:
         image_list=existing(IMAGE_LIST, "image_list"),
         phantoms=rules.make_phantoms.output.table if CONFIG.phantoms else [],
+        fetched=rules.fetch_images.output.record if FETCHED else [],
     output:
         images=RESULTS / "images.parquet",
     params:
@@ -52,9 +94,10 @@ rule index_images:
         classes=CLASSES,
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
         missing_images=CONFIG.missing_images,
+        on_bad_image=CONFIG.on_bad_image,
         fingerprint=(
             ""
-            if CONFIG.phantoms
+            if CONFIG.phantoms or FETCHED
             else folder_fingerprint(IMAGES, [f"{s}/{c}" for s in SUBSET_FOLDERS for c in CLASSES])
         ),
         code=code_hash("cxrflow.index_images"),
@@ -74,6 +117,7 @@ rule index_images:
             --classes {params.classes:q} \
             {params.image_list:q} \
             --missing-images {params.missing_images:q} \
+            --on-bad-image {params.on_bad_image:q} \
             --workers {threads:q} \
             --images {output.images:q} 2>&1 | tee {log:q}
         """

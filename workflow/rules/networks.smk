@@ -10,13 +10,15 @@ localrules:
 
 
 rule fetch_weights:
-    """Download the ImageNet weights of a backbone, as Keras publishes them."""
+    """Fetch the ImageNet weights of a backbone, as Keras publishes them."""
     message:
-        "Download the ImageNet weights of {wildcards.backbone}, as Keras publishes them."
+        "Fetch the ImageNet weights of {wildcards.backbone}, as Keras publishes them."
     output:
         weights="results/weights/{backbone}.weights.h5",
         record="results/weights/{backbone}.json",
     params:
+        # Not recorded, since it asks for `output`: the file's checksum counts, not where it is from.
+        sources=lambda wildcards, output: CONFIG.weights_sources,
         code=code_hash("cxrflow.fetch_weights"),
     log:
         "results/logs/fetch_weights/{backbone}.log",
@@ -30,6 +32,7 @@ rule fetch_weights:
         """
         python -m cxrflow.fetch_weights \
             --backbone {wildcards.backbone:q} \
+            --sources {params.sources:q} \
             --weights {output.weights:q} \
             --record {output.record:q} 2>&1 | tee {log:q}
         """

@@ -7,16 +7,16 @@ from typing import Any, Literal
 from cxrflow.claims.judge import judge_seen
 from cxrflow.claims.model import NOT_RUN, Claim, Finding, Seen, UndecidedError
 from cxrflow.claims.registry import Epoch, RowExperiment
-from cxrflow.claims.runs import Run, Runs, needs_epochs
+from cxrflow.claims.runs import Run, Runs
 
 Rule = Callable[..., Seen]
 
 
 def each_run(rule: Rule, claim: Claim, runs: Runs, *, epochs: Epoch | None = None, **arguments: Any) -> Finding:
-    """Apply a rule to every run of a claim's experiments. Runs of fewer epochs than `epochs` are left out."""
+    """Apply a rule to every run of a claim's experiments. Runs whose tested network had fewer epochs are left out."""
 
     def case(run: Run) -> Seen:
-        needs_epochs(run.history.trained, epochs)
+        run.needs_tested(epochs)
         return rule(run, **arguments)
 
     return _judge_runs(case, claim, runs)
@@ -38,11 +38,11 @@ def each_separation(
 ) -> Finding:
     """Apply a rule to the separation of features of every run of a claim's experiments.
 
-    Runs of fewer epochs than `epochs`, or with features of other images than those in `of`, are left out.
+    Runs whose tested network had fewer epochs than `epochs`, or with features of other images than those in `of`, are left out.
     """
 
     def case(run: Run) -> Seen:
-        needs_epochs(run.history.trained, epochs)
+        run.needs_tested(epochs)
         if run.separation["of"] != of:
             raise UndecidedError(
                 NOT_RUN, f"the features are of the {_words(run.separation['of'])}, not the {_words(of)}"

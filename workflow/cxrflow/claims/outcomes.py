@@ -24,7 +24,7 @@ def outcome_of_seeds(
 ) -> Finding:
     """The stated value lies inside the 95 % prediction interval of our seeds: consistent; outside: differs.
 
-    With fewer than `least_seeds` seeds it cannot be told. Runs of fewer epochs than `epochs` are not the stated training:
+    With fewer than `least_seeds` seeds it cannot be told. Networks of fewer epochs than `epochs` are not the stated ones:
     not run. The interval of a rate is cut to 0 to 1; where all seeds give the same value it is that value.
     """
     stated = claim.number
@@ -36,10 +36,14 @@ def outcome_of_seeds(
         text += f" ({selected[0].metrics['correct']} of {selected[0].metrics['images']})"
     elif len(values) > 1:
         text += f", {counted(len(values), 'seed')}"
-    trained = min(run.history.trained for run in selected)
-    if epochs is not None and trained < epochs:
-        raise UndecidedError(NOT_RUN, f"trained {counted(trained, 'epoch')}, the rule needs {epochs}", text)
-    longer = f"; trained {trained} epochs, where {epochs} are stated" if epochs is not None and trained > epochs else ""
+    shortest = min(selected, key=lambda run: run.tested)
+    try:
+        shortest.needs_tested(epochs)
+    except UndecidedError as error:
+        raise UndecidedError(NOT_RUN, str(error), text) from None
+    longer = ""
+    if epochs is not None and shortest.history.trained > epochs:
+        longer = f"; {shortest.length}" + (f", where {epochs} are stated" if shortest.tested > epochs else "")
     difference = float(np.median(values)) - stated
     if len(values) < least_seeds:
         reason = f"{counted(len(values), 'seed')}; at least {least_seeds} are needed to know the spread{longer}"

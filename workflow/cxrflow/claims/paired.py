@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cxrflow.claims.model import CANNOT_BE_TOLD, CONSISTENT, DIFFERS, NOT_RUN, Finding, UndecidedError
-from cxrflow.claims.runs import Run, Runs, needs_epochs
+from cxrflow.claims.runs import Run, Runs
 from cxrflow.claims.statistics import crossed_bootstrap
 from cxrflow.claims.words import counted, shown
 
@@ -28,7 +28,7 @@ def judge_accuracies(
         runs: the runs; those of the same seed are paired, and images that both have tested.
         better: the experiment that is said to be better.
         worse: the other.
-        epochs: experiment to the epochs that it must have been trained for.
+        epochs: experiment to the epochs that its tested network must have been trained for.
         classes: only images of these classes, and each network's choice among these alone.
     """
     pairs = runs.paired([better, worse])
@@ -42,7 +42,7 @@ def judge_accuracies(
     try:
         for pair in pairs:
             for run in pair:
-                needs_epochs(run.history.trained, epochs.get(run.experiment))
+                run.needs_tested(epochs.get(run.experiment))
     except UndecidedError as error:
         raise UndecidedError(NOT_RUN, str(error), text) from None
     seeds = counted(len(pairs), "seed")

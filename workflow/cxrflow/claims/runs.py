@@ -87,6 +87,24 @@ class Run:
         return History(self.experiment, table)
 
     @cached_property
+    def tested(self) -> int:
+        """Epochs behind the network that was tested; where it is that of the best epoch, all that were trained."""
+        selected = read_json(self.folder / "training.json")["selected_epoch"]
+        return self.history.trained if selected["rule"] == "best" else int(selected["epoch"])
+
+    @property
+    def length(self) -> str:
+        """How long it was trained, in words, and where it was tested if not at its end."""
+        trained = self.history.trained
+        at = "" if self.tested == trained else f", tested at {self.tested}"
+        return f"trained {counted(trained, 'epoch')}{at}"
+
+    def needs_tested(self, needed: int | None) -> None:
+        """Raise UndecidedError when the tested network had fewer epochs than a rule needs."""
+        if needed is not None and self.tested < needed:
+            raise UndecidedError(NOT_RUN, f"{self.length}, the rule needs {needed}")
+
+    @cached_property
     def metrics(self) -> dict[str, Any]:
         """Its metrics.json."""
         return read_json(self.folder / "metrics.json")

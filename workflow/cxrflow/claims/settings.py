@@ -14,9 +14,13 @@ from cxrflow.stage.faults import Fault
 
 @measure("setting")
 def setting(claim: Claim, runs: Runs, *, keys: Names) -> Finding:
-    """The claim's value, word by word, is that of these keys of each experiment, such as `head.dropout`."""
+    """The claim's value, word by word, is that of these keys of each experiment, such as `head.dropout`.
+
+    `tested_epochs` stands for the epochs behind the network that is tested: `selected_epoch` where that is a number, else
+    `epochs`.
+    """
     found = {
-        name: [part for key in keys for part in _at(runs.settings["experiments"][name], key, f"claims: {claim.id}")]
+        name: [part for key in keys for part in _at(_with_derived(runs, name), key, f"claims: {claim.id}")]
         for name in runs.present(claim)
     }
     return judge_equal(claim, found, AS_CONFIGURED, "a setting, not a result", runs)
@@ -37,6 +41,12 @@ def augmentation(claim: Claim, runs: Runs, *, template: dict[str, float | bool |
     if other:
         return Finding(DIFFERS, "; ".join(other), None, f"{len(other)} of {len(template)} settings differ")
     return Finding(AS_CONFIGURED, claim.value, None, f"settings, not results: all {len(template)} are the template's")
+
+
+def _with_derived(runs: Runs, experiment: str) -> dict[str, Any]:
+    settings = runs.settings["experiments"][experiment]
+    selected = settings.get("selected_epoch")
+    return {**settings, "tested_epochs": selected if isinstance(selected, int) else settings.get("epochs")}
 
 
 def _at(settings: Any, key: str, place: str) -> list[Any]:

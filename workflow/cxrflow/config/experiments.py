@@ -92,6 +92,8 @@ def written_at(layers: list[tuple[str, Mapping[str, Any]]], path: list[str]) -> 
             value = value[step]
         else:
             return place
+        if _is_keys(value) and "kind" in value:
+            return place  # what such a mapping lacks is missing there
     own = [place for place, _ in layers if place not in ("experiment_defaults", "override")]
     return own[-1]
 

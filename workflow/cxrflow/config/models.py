@@ -3,6 +3,8 @@
 config.yaml comments the same keys for readers; workflow/schemas/config.schema.json is generated from these models.
 """
 
+import re
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,6 +28,21 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
+def _address_with(*names: str) -> AfterValidator:
+    """A check that an address is http or https, and names in {} nothing else than what is known of a file."""
+
+    def check(address: str) -> str:
+        asked = re.findall(r"{(.*?)}", address)
+        allowed = ", ".join(f"{{{name}}}" for name in names)
+        if not address.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// or http://")
+        if not asked or not set(asked) <= set(names):
+            raise ValueError(f"must say where the file's own part stands; allowed: {allowed}")
+        return address
+
+    return AfterValidator(check)
+
+
 def _known_backbone(name: str) -> str:
     if name not in BACKBONES:
         raise ValueError(
@@ -39,7 +56,12 @@ def _as_list(value: Any) -> Any:
 
 
 def _word_or_other(value: Any) -> str:
-    return "<word>" if isinstance(value, str) else "<other>"
+    if isinstance(value, str):
+        try:
+            float(value)  # within mappings of the command line numbers are texts
+        except ValueError:
+            return "<word>"
+    return "<word>" if value is None or isinstance(value, bool) else "<other>"
 
 
 def _seed_list(value: Any) -> Any:
@@ -66,6 +88,8 @@ Seeds = Annotated[
     AfterValidator(_no_repeats),
     Field(min_length=1),
 ]
+ImageSource = Annotated[str, _address_with("path", "sha256", "git_blob_sha1")]
+WeightsSource = Annotated[str, _address_with("path")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -147,8 +171,9 @@ class EarlyStopping(Strict):
 
 
 def _kind_of_schedule(value: Any) -> str:
-    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return f"<{kind}>" if kind in ("cosine", "step", "plateau") else "<word>"
+    if isinstance(value, dict):
+        return f"<{value.get('kind')}>"
+    return f"<{value.kind}>" if isinstance(value, Cosine | Step | Plateau) else "<word>"
 
 
 Schedule = Annotated[
@@ -157,15 +182,20 @@ Schedule = Annotated[
     | Annotated[Step, Tag("<step>")]
     | Annotated[Plateau, Tag("<plateau>")],
     Discriminator(_kind_of_schedule),
+    Field(
+        description="constant, or a mapping with its kind (cosine, step, plateau), such as {kind: cosine, epochs: 90}"
+    ),
 ]
 ClassWeights = Annotated[
     Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Tag("<other>")]
     | Annotated[Literal["none", "balanced"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="none, balanced, or a weight for each class, such as {covid: 2, normal: 1}"),
 ]
 SelectedEpoch = Annotated[
     Annotated[Positive, Tag("<other>")] | Annotated[Literal["last", "best"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="last, best, or the number of an epoch, from 1"),
 ]
 
 
@@ -196,7 +226,9 @@ class Experiment(Strict):
     label_smoothing: Fraction = 0.0
     class_weights: ClassWeights = "none"
     epochs: Annotated[int, Field(ge=1, le=100_000)]
-    early_stopping: EarlyStopping | None = None
+    early_stopping: Annotated[
+        EarlyStopping | None, Field(description="empty, or a mapping, such as {patience: 10, min_delta: 0}")
+    ] = None
     selected_epoch: SelectedEpoch = "last"
     precision: Literal["float32", "bfloat16"] = "float32"
     deterministic: bool = False
@@ -206,10 +238,12 @@ class Experiment(Strict):
 AugmentationOrNone = Annotated[
     Annotated[Augmentation, Tag("<other>")] | Annotated[Literal["none"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="none, or a mapping of ranges, such as {rotation_range: 50}"),
 ]
 NumberOrAuto = Annotated[
     Annotated[float, Field(gt=0), Tag("<other>")] | Annotated[Literal["auto"], Tag("<word>")],
     Discriminator(_word_or_other),
+    Field(description="auto, or a number above 0"),
 ]
 
 
@@ -234,11 +268,19 @@ class Config(Strict):
     """The whole config, after defaults, `like` and `override` are worked into each experiment."""
 
     name: FileName
+    remarks: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
     images: str | None = None
     phantoms: Phantoms | None = None
     image_list: str | None = None
+    image_sources: Annotated[list[ImageSource], Field(min_length=1)] = [
+        "https://raw.githubusercontent.com/danieldelijani/COVID-Detection-Machine-Learning-Model/"
+        "6137995d9f7ec98bdab4f2f51fb71c9e42f8a0cd/Covid_Data_GradientCrescent/all/{path}",
+        "https://archive.softwareheritage.org/api/1/content/sha1_git:{git_blob_sha1}/raw/",
+    ]
     missing_images: Literal["error", "warn"] = "error"
+    on_bad_image: Literal["error", "skip"] = "error"
     weights: str = "imagenet"
+    weights_sources: Annotated[list[WeightsSource], Field(min_length=1)] = ["https://storage.googleapis.com/{path}"]
     tasks: Annotated[dict[FileName, Task], Field(min_length=1)]
     class_index: Literal["alphabetical", "listed"] = "alphabetical"
     split: str = "keras"
@@ -262,6 +304,12 @@ class Config(Strict):
     tensorboard: bool = False
     environment: Literal["cpu", "gpu"] = "cpu"
     versions: Literal["reported", "locked"] = "reported"
+
+    def fetched_into(self) -> str | None:
+        """The folder of fetched images, relative to that of all results; None where no image is fetched."""
+        if self.images != "study" or self.phantoms is not None or self.image_list is None:
+            return None
+        return f"images/{'study' if self.image_list == 'study' else PurePath(self.image_list).stem}"
 
     def selected(self) -> dict[str, Experiment]:
         """The experiments that this run is about, extras included where they are asked for."""

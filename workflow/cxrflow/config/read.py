@@ -1,19 +1,23 @@
 """Read a config: from a mapping or YAML files to the typed config, or all its faults at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from cxrflow.config.experiments import SECTIONS, layers_of, merged_experiments, written_at
-from cxrflow.config.models import Config, Experiment
+from cxrflow.config.models import Config, Experiment, Plateau
 from cxrflow.config.suggest import did_you_mean
 from cxrflow.stage.faults import Fault, raise_all
 
 PARTIAL_KEYS = ("experiment_defaults", "override")
+# Faults of a value that is none of the forms which its key takes, where the forms are told in the model.
+WRONG_FORM = ("literal_error", "dict_type", "model_type", "int_type", "int_parsing", "int_from_float", "float_type")
+# So many keys are named where one is not known and none is like it.
+FEW_KEYS = 8
 
 
 def read_config(raw: Mapping[str, Any]) -> Config:
@@ -61,17 +65,37 @@ def _message(raw: Mapping[str, Any], fault: Any) -> str:
     if path and path[-1] == "[key]":
         return f"{'.'.join(path[:-1])}: a name may hold letters, digits and _ + . - (and begin with none of + . -)"
     key = _place(raw, path)
+    forms = _at_place(fault["loc"])[1] if kind in WRONG_FORM else None
     if kind == "extra_forbidden":
-        if len(path) == 1 and path[0] in Experiment.model_fields:
-            return f"{key}: a key of experiments, not of the whole; for all of them: override='{{{key}: …}}'"
-        return f"{key}: unknown key{did_you_mean(path[-1], _allowed_keys(path[:-1]))}"
-    if kind == "missing":
-        return f"{key}: missing; it has no default"
-    if kind == "literal_error":
-        allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        return f"{key}: {value!r} is not allowed; allowed: {allowed}{did_you_mean(str(value), allowed.split(', '))}"
-    reason = str(context["error"]) if kind == "value_error" else fault["msg"].replace("Input should", "it should")
-    return f"{key}: {_shown(value)}{reason}"
+        reason = _unknown_key(key, path, fault["loc"])
+    elif kind == "missing":
+        reason = "missing; it has no default"
+    elif kind == "union_tag_invalid":
+        key = f"{key}.kind"
+        kinds = [tag.strip("'<>") for tag in context["expected_tags"].split(", ") if tag != "'<word>'"]
+        given = _not_allowed(value["kind"], ", ".join(kinds), kinds) if "kind" in value else ""
+        reason = given or f"missing; allowed: {', '.join(kinds)}"
+    elif kind == "literal_error" or forms:
+        words = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ")
+        reason = _not_allowed(value, forms or words, words.split(", "))
+    elif kind == "too_short":
+        reason = f"it should name at least {context['min_length']}"
+    else:
+        why = str(context["error"]) if kind == "value_error" else fault["msg"].replace("Input should", "it should")
+        reason = f"{_shown(value)}{why}"
+    return f"{key}: {reason}"
+
+
+def _unknown_key(key: str, path: list[str], loc: Sequence[Any]) -> str:
+    if len(path) == 1 and path[0] in Experiment.model_fields:
+        return f"a key of experiments, not of the whole; for all of them: override='{{{key}: …}}'"
+    allowed = _allowed_keys(loc[:-1])
+    few = f"; allowed: {', '.join(allowed)}" if len(allowed) <= FEW_KEYS else ""
+    return f"unknown key{did_you_mean(path[-1], allowed) or few}"
+
+
+def _not_allowed(value: Any, allowed: str, words: list[str]) -> str:
+    return f"{value!r} is not allowed; allowed: {allowed}{did_you_mean(str(value), words)}"
 
 
 def _shown(value: Any) -> str:
@@ -88,21 +112,29 @@ def _place(raw: Mapping[str, Any], path: list[str]) -> str:
     return ".".join(path)
 
 
-def _allowed_keys(path: list[str]) -> list[str]:
-    """The keys that the config allows at a path."""
-    model: Any = Config
-    extra: list[str] = [*PARTIAL_KEYS]
-    for step in path:
-        extra = []
-        if _is_model(model):
-            field = model.model_fields.get(step)
-            model = field.annotation if field else None
-        elif get_origin(model) is dict:
-            model = get_args(model)[1]
-        model = next(filter(_is_model, _parts(model)), model)
-    if not _is_model(model):
+def _allowed_keys(loc: Sequence[Any]) -> list[str]:
+    """The keys that the config allows at a place that pydantic tells."""
+    model, _ = _at_place(loc)
+    model = next(filter(_is_model, _parts(model)), None)
+    if model is None:
         return []
-    return [*model.model_fields, *extra, *(["like"] if model is Experiment else [])]
+    own = {Config: PARTIAL_KEYS, Experiment: ("like",)}.get(model, ())
+    return [*model.model_fields, *own]
+
+
+def _at_place(loc: Sequence[Any]) -> tuple[Any, str | None]:
+    """The type at a place that pydantic tells, and the description of its key."""
+    model: Any = Config
+    description = None
+    for step in loc:
+        if str(step).startswith("<"):
+            model = next(part for part in get_args(model) if Tag(str(step)) in getattr(part, "__metadata__", ()))
+            continue
+        part = next((part for part in _parts(model) if _is_model(part) or get_origin(part) is dict), None)
+        field = part.model_fields.get(step) if part is not None and _is_model(part) else None
+        description = field.description if field else None
+        model = field.annotation if field else get_args(part)[1] if get_origin(part) is dict else None
+    return model, description
 
 
 def _is_model(annotation: Any) -> bool:
@@ -122,10 +154,12 @@ def _faults_between_keys(raw: Mapping[str, Any], config: Config) -> list[str]:
     if config.images is None and config.phantoms is None:
         faults.append(
             "images: missing; name the folder that holds train/<class>/ and test/<class>/ "
-            "(make study DATA=FOLDER, or --config images=FOLDER)"
+            "(make study DATA=FOLDER, or --config images=FOLDER), or say study: they are then fetched"
         )
-    if config.images is not None and config.phantoms is not None:
+    if config.images not in (None, "study") and config.phantoms is not None:
         faults.append("images, phantoms: both given; name a folder of images, or have phantoms drawn, not both")
+    if config.images == "study" and config.phantoms is None and config.image_list is None:
+        faults.append("image_list: missing; `images: study` fetches the files of a list: study, or a CSV with hashes")
     both = sorted(set(config.experiments) & set(config.extras))
     faults += [f"extras.{name}: there is an experiment of this name already" for name in both]
     everything = {**config.experiments, **config.extras}
@@ -151,8 +185,15 @@ def _faults_of_experiment(config: Config, experiment: Experiment) -> list[tuple[
     if experiment.precision == "bfloat16" and experiment.input_scaling == "study":
         why = "bfloat16 has 3 numbers in the study's range of input, -1 to -0.992, so that the network would be blind"
         faults.append(("precision", f"{why}; use float32, or input_scaling: imagenet"))
+    for key, optimizer in (("momentum", "sgd"), ("weight_decay", "adamw")):
+        default = Experiment.model_fields[key].default
+        if getattr(experiment, key) != default and experiment.optimizer != optimizer:
+            why = f"only {optimizer} has it, the optimizer is {experiment.optimizer}; leave it at {default}"
+            faults.append((key, why))
     if isinstance(experiment.class_weights, dict) and sorted(experiment.class_weights) != sorted(classes):
         faults.append(("class_weights", f"must name the classes of task {experiment.task}: {', '.join(classes)}"))
+    if isinstance(experiment.schedule, Plateau) and experiment.schedule.minimum > experiment.learning_rate:
+        faults.append(("schedule", f"its minimum is above the learning_rate, {experiment.learning_rate:g}"))
     if isinstance(experiment.selected_epoch, int) and experiment.selected_epoch > experiment.epochs:
         faults.append(
             ("selected_epoch", f"{experiment.selected_epoch} is behind the last of {experiment.epochs} epochs")

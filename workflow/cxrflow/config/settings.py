@@ -28,9 +28,12 @@ def training_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def whole_settings(config: Config) -> dict[str, Any]:
-    """The whole config as the last stages see it: the extras too, since claims about the searches look for their settings."""
+    """The whole config as the last stages see it: the extras too, since claims about the searches look for their settings.
+
+    Not where files are fetched from, since their hashes decide what they are.
+    """
     names = [*config.experiments, *config.extras]
     return {
-        **config.model_dump(exclude={"experiments", "extras"}),
+        **config.model_dump(exclude={"experiments", "extras", "image_sources", "weights_sources"}),
         "experiments": {name: experiment_settings(config, name) for name in names},
     }

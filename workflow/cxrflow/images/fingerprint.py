@@ -22,6 +22,10 @@ def _files(folder: Path) -> list[tuple[str, int, int]]:
     found = []
     for parent, _, names in os.walk(folder):
         for name in names:
-            status = os.stat(os.path.join(parent, name), follow_symlinks=True)  # noqa: PTH118, PTH116 - three times faster
-            found.append((os.path.join(parent, name), status.st_size, status.st_mtime_ns))  # noqa: PTH118
+            path = os.path.join(parent, name)  # noqa: PTH118 - three times faster
+            try:
+                status = os.stat(path)  # noqa: PTH116
+            except OSError:  # a link that leads nowhere or to itself: told by the stage that indexes
+                status = os.lstat(path)
+            found.append((path, status.st_size, status.st_mtime_ns))
     return found

@@ -80,15 +80,23 @@ def seconds_an_epoch(
     return (training * step + images * validation_fraction * forward) * scale, "a rough figure for two processor cores"
 
 
-def done_seeds(config: Config, name: str, results: Path) -> list[int]:
-    """Seeds of an experiment that are trained already, to as many epochs as are asked for."""
+def epochs_left(config: Config, name: str, results: Path) -> dict[int, int]:
+    """Seed to the epochs that an experiment has still to be trained for: those beyond the ones that its run has already."""
     epochs = {**config.experiments, **config.extras}[name].epochs
     records = {seed: results / config.name / f"runs/{name}/seed_{seed}/training.json" for seed in config.seeds_of(name)}
-    return [
-        seed
-        for seed, record in records.items()
-        if record.is_file() and json.loads(record.read_text(encoding="utf-8"))["epochs"] >= epochs
-    ]
+    return {seed: _left_behind(record, epochs, config.keep_states) for seed, record in records.items()}
+
+
+def _left_behind(record: Path, epochs: int, keep_states: str) -> int:
+    if not record.is_file():
+        return epochs
+    training = json.loads(record.read_text(encoding="utf-8"))
+    trained, asked = training.get("trained_epochs"), training["epochs"]
+    if asked >= epochs:
+        return 0
+    if trained is None or keep_states == "none":  # None: trained by a version that kept no states
+        return epochs
+    return 0 if trained < asked else epochs - trained  # early stopping ends a longer training at the same epoch
 
 
 def duration_finding(config: Config, training_images: dict[str, int], results: Path) -> Finding:
@@ -105,19 +113,20 @@ def duration_finding(config: Config, training_images: dict[str, int], results: P
     parts: list[str] = []
     unknown: list[str] = []
     for name, experiment in config.selected().items():
-        waiting = len(config.seeds_of(name)) - len(done_seeds(config, name, results))
+        waiting = [left for left in epochs_left(config, name, results).values() if left]
         if not waiting:
             continue
-        runs += waiting
+        runs += len(waiting)
         images = training_images[experiment.task]
         estimate = seconds_an_epoch(name, experiment, images, paces, config.validation_fraction)
         if estimate is None or not images:
             unknown.append(name)
             continue
         seconds, reason = estimate
-        total += seconds * experiment.epochs * waiting
+        total += seconds * sum(waiting)
         reasons.add(reason)
-        parts.append(f"{name} {f'{waiting} x ' if waiting > 1 else ''}{human(seconds * experiment.epochs)}")
+        times = f"{len(waiting)} x " if len(waiting) > 1 and len(set(waiting)) == 1 else ""
+        parts.append(f"{name} {times}{human(seconds * (waiting[0] if times else sum(waiting)))}")
     if not runs:
         return ok("time", "all trainings are there; unless something they depend on has changed, none is to be made")
     without = f"no figure for {some_of(unknown, 4)}" if unknown else ""

@@ -86,7 +86,7 @@ def _run(python: str, log_level: str, seconds: float) -> subprocess.CompletedPro
 
 
 def gpu_finding(
-    there: list[str], view: TensorFlowView | None, environ: Mapping[str, str], cuda_packages: bool
+    there: list[str], view: TensorFlowView | None, environ: Mapping[str, str], cuda_packages: bool, device: str = "auto"
 ) -> Finding:
     """The GPU in one line, and why one that is there is not used.
 
@@ -95,17 +95,29 @@ def gpu_finding(
         view: what TensorFlow says, or None where it was not asked.
         environ: the environment, for CUDA_VISIBLE_DEVICES.
         cuda_packages: whether NVIDIA's CUDA libraries are installed as packages.
+        device: the config's `device`.
     """
     if view is not None and view.failure:
         return fault("TensorFlow", view.failure)
+    if device == "cpu":
+        return ok("GPU", "not asked for (device: cpu): trainings run on the processor")
     if view is not None and view.gpus:
         return ok("GPU", f"TensorFlow {view.version} trains on {', '.join(view.gpus)}")
-    if not there:
-        return ok("GPU", "none here: trainings run on the processor")
-    reason = _why_unused(view, environ, cuda_packages)
+    names, reason = ", ".join(there), _why_unused(view, environ, cuda_packages) if there else ""
+    if device == "gpu" and (reason or not there):
+        return _lacking(f"{names} is not used: {reason}" if there else "there is none here", view is not None)
     if reason:
-        return note("GPU", f"{', '.join(there)}: not used: {reason}")
-    return ok("GPU", f"{', '.join(there)} (`make doctor GPU=1` tells whether TensorFlow sees it)")
+        return note("GPU", f"{names}: not used: {reason}")
+    here = f"{names} (`make doctor GPU=1` tells whether TensorFlow sees it)"
+    return ok("GPU", here if there else "none here: trainings run on the processor")
+
+
+def _lacking(why: str, asked: bool) -> Finding:
+    """A GPU that the config asks for and that cannot be had; `asked`: by TensorFlow's own word."""
+    if asked:
+        return fault("GPU", f"device: gpu, but {why}; device: auto or cpu trains on the processor")
+    # Jobs may run on other machines than the one where they are planned.
+    return note("GPU", f"device: gpu, but {why}; trainings that run on this machine will fail")
 
 
 def _why_unused(view: TensorFlowView | None, environ: Mapping[str, str], cuda_packages: bool) -> str:

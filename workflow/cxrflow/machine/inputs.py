@@ -1,15 +1,14 @@
 """Images and weights: are those that the selected experiments need where the config says?"""
 
 import csv
-import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cxrflow.config.models import Config
 from cxrflow.config.suggest import did_you_mean
 from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.decode import SUFFIXES
-from cxrflow.machine.findings import Finding, fault, note, ok, some_of
+from cxrflow.images.folder import SUFFIXES, folder_contents
+from cxrflow.machine.findings import Finding, fault, note, ok, size, some_of
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.faults import Fault
 
@@ -25,14 +24,17 @@ class Images:
 
     folders: FolderImages
     findings: list[Finding]
+    bytes_to_fetch: int = 0
 
     def count(self, classes: list[str], subset_folder: str) -> int:
         """Number of images of some classes in train or test."""
         return sum(len(self.folders.get((subset_folder, name), ())) for name in classes)
 
 
-def find_images(config: Config) -> Images:
+def find_images(config: Config, results: Path = Path("results")) -> Images:
     """Look for the images of the selected experiments' classes: in their folders, against the image list if there is one.
+
+    Images that are fetched (`images: study`) are looked for where they will lie, below the folder of all results.
 
     Reads no image: whether one can be decoded is for index_images to find out.
     """
@@ -41,9 +43,14 @@ def find_images(config: Config) -> Images:
         numbers = {"train": config.phantoms.train_per_class, "test": config.phantoms.test_per_class}
         drawn = {(s, c): {f"{s}/{c}/{n}" for n in range(numbers[s])} for s in SUBSET_FOLDERS for c in classes}
         return Images(drawn, [ok("images", f"{sum(numbers.values()) * len(classes)} phantoms, drawn by cxrflow")])
+    if (fetched := config.fetched_into()) is not None:
+        return _fetched(config, results / fetched, classes)
     if not config.images or not Path(config.images).is_dir():
         told = f"{config.images}: no such folder" if config.images else "missing"
-        what = "name the folder that holds train/<class>/ and test/<class>/: DATA=FOLDER, or images in the config"
+        what = (
+            "name the folder that holds train/<class>/ and test/<class>/: DATA=FOLDER, or images in the config "
+            "(images: study fetches them)"
+        )
         return Images({}, [fault("images", f"{told}; {what}")])
     root = Path(config.images)
     found = {(s, c): _images_in(root, s, c) for s in SUBSET_FOLDERS for c in classes}
@@ -54,8 +61,7 @@ def find_images(config: Config) -> Images:
 
 def _against_list(config: Config, root: Path, found: FolderImages) -> Images:
     """The images that the config's list names, and those of them that are not there."""
-    path = STUDY_LIST if config.image_list == "study" else Path(str(config.image_list))
-    name = "the study's list" if config.image_list == "study" else str(path)
+    path, name = _image_list(config)
     try:
         listed = listed_images(path, sorted({name for _, name in found}))
     except Fault as wrong:
@@ -75,6 +81,36 @@ def _against_list(config: Config, root: Path, found: FolderImages) -> Images:
         return Images(listed, [note("images", f"{text}; runs are made without them, and reports say so")])
     what = "get them, or set missing_images: warn, or image_list to null for whatever lies in the folders"
     return Images(listed, [fault("images", f"{text}; {what}")])
+
+
+def _fetched(config: Config, folder: Path, classes: list[str]) -> Images:
+    """The images that the config's list names, those that have been fetched and those that will be."""
+    path, name = _image_list(config)
+    try:
+        listed = listed_images(path, classes)
+    except Fault as wrong:
+        return Images({}, [fault("images", message) for message in wrong.messages])
+    with path.open(encoding="utf-8", newline="") as file:
+        bytes_of = {row["path"]: row.get("bytes") or "" for row in csv.DictReader(file)}
+    absent = sorted(image for image in bytes_of if not (folder / image).is_file())
+    total = len(bytes_of)
+    if not absent:
+        return Images(listed, [ok("images", f"all {total} of {name} are below {folder}")])
+    record = folder.with_name(f"{folder.name}.csv")
+    if not record.is_file():
+        byte_count = sum(int(bytes_of[image]) for image in absent if bytes_of[image].isdigit())
+        text = f"{len(absent)} of the {total} of {name} will be fetched into {folder} ({size(byte_count)})"
+        return Images(listed, [note("images", f"{text}; without the internet: DATA=FOLDER")], byte_count)
+    text = f"{folder}: {len(absent)} of the {total} of {name} are not there: {some_of(absent, 3)}"
+    again = f"no source had them, or they were deleted since; delete {record}, and they are fetched again"
+    return Images(listed, [note("images", f"{text}; {again}")])
+
+
+def _image_list(config: Config) -> tuple[Path, str]:
+    """The file of the config's image list, and what it is called."""
+    if config.image_list == "study":
+        return STUDY_LIST, "the study's list"
+    return Path(str(config.image_list)), str(config.image_list)
 
 
 def listed_images(image_list: Path, classes: list[str]) -> FolderImages:
@@ -99,12 +135,7 @@ def listed_images(image_list: Path, classes: list[str]) -> FolderImages:
 
 
 def _images_in(root: Path, subset: str, name: str) -> set[str]:
-    return {
-        (Path(parent) / file).relative_to(root).as_posix()
-        for parent, _, files in os.walk(root / subset / name)
-        for file in files
-        if file.lower().endswith(SUFFIXES)
-    }
+    return {path.relative_to(root).as_posix() for path in folder_contents(root / subset / name).images}
 
 
 def _findings_of_folders(root: Path, found: FolderImages) -> list[Finding]:
@@ -152,6 +183,6 @@ def weights_findings(config: Config, results: Path) -> list[Finding]:
         texts.append(f"{backbone} {file if file else 'random'}")
     findings = [fault("weights", message) for message in dict.fromkeys(faults)]
     if downloads:
-        text = f"{', '.join(downloads)}: ImageNet weights will be downloaded to {results / 'weights'}"
+        text = f"{', '.join(downloads)}: ImageNet weights will be fetched into {results / 'weights'}"
         findings.append(note("weights", f"{text} (without the internet: WEIGHTS=FOLDER)"))
     return [*([ok("weights", "; ".join(texts))] if texts else []), *findings]

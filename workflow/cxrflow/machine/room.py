@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from cxrflow.config.models import Config
+from cxrflow.machine.duration import epochs_left
 from cxrflow.machine.findings import Finding, fault, note, ok, size
 from cxrflow.machine.parameters import BYTES, network_parameters
 
@@ -22,30 +23,35 @@ class Room:
     """Bytes that the selected runs need: on the disk, what is not there yet; in memory, for the largest training."""
 
     models: float
+    states: float
     pixels: float
     manifests: float
     memory: float
+    images: float = 0
 
     @property
     def disk(self) -> float:
         """All that is written."""
-        return self.models + self.pixels + self.manifests
+        return self.models + self.states + self.pixels + self.manifests + self.images
 
 
-def needed_room(config: Config, images: dict[str, int], results: Path) -> Room:
+def needed_room(config: Config, images: dict[str, int], results: Path, bytes_to_fetch: int = 0) -> Room:
     """What the selected runs need.
 
-    Models: 4 bytes a parameter for the model that is kept, and 12 (weights and Adam's two moments) for each of two states
-    while it trains. Pixels: size * size * 3 bytes an image, once a size. Manifests: 90 bytes an image and epoch, for each
-    task and seed. Memory: 900 MB, 20 bytes a parameter, 100 MB times (size / 224)^2 for each image of a batch, and the pixels.
+    Models: 8 bytes a parameter, for the model and its weights alone. States: 16 bytes a parameter for one (weights, Adam's two
+    moments as if all were trained, and the best weights so far); those that stay of each training, and for the one under way,
+    of the largest network, two more while its newest is written. Pixels: size * size * 3 bytes an image, once a size.
+    Manifests: 90 bytes an image and epoch, for each task and seed. Memory: 900 MB, 24 bytes a parameter, 100 MB times
+    (size / 224)^2 for each image of a batch, and the pixels.
 
     Args:
         config: the config.
         images: task to the number of its images, training and test.
         results: folder of all results; what a run of this config has written already needs no room.
+        bytes_to_fetch: of images that are fetched.
     """
     folder = results / config.name
-    models = memory = 0.0
+    models = memory = staying = passing = 0.0
     of_size: dict[int, int] = {}
     rows: dict[tuple[str, int], int] = {}
     for name, experiment in config.selected().items():
@@ -54,16 +60,22 @@ def needed_room(config: Config, images: dict[str, int], results: Path) -> Room:
         pixels = experiment.image_size**2 * 3 * count
         of_size[experiment.image_size] = max(of_size.get(experiment.image_size, 0), pixels)
         activations = ACTIVATIONS * (experiment.image_size / 224) ** 2 * experiment.batch_size
-        memory = max(memory, PROCESS + 5 * BYTES * parameters + activations + pixels)
+        memory = max(memory, PROCESS + 6 * BYTES * parameters + activations + pixels)
         waiting = [
             seed for seed in config.seeds_of(name) if not (folder / f"runs/{name}/seed_{seed}/model.keras").is_file()
         ]
-        models += BYTES * parameters * len(waiting) + (2 * 3 * BYTES * parameters if waiting else 0)
+        state = 4 * BYTES * parameters
+        models += 2 * BYTES * parameters * len(waiting)
+        of_one = 1 if experiment.selected_epoch in ("last", "best", experiment.epochs) else 2
+        stays = of_one if config.keep_states != "none" else 0
+        staying += state * stays * len(waiting)
+        if any(epochs_left(config, name, results).values()):
+            passing = max(passing, state * (2 + of_one - stays))
         for seed in waiting:
             key = (experiment.task, seed)
             rows[key] = max(rows.get(key, 0), count * experiment.epochs)
     pixels_left = sum(byte_count for px, byte_count in of_size.items() if not (folder / f"pixels/{px}").is_dir())
-    return Room(models, pixels_left, MANIFEST_ROW * sum(rows.values()), memory)
+    return Room(models, staying + passing, pixels_left, MANIFEST_ROW * sum(rows.values()), memory, bytes_to_fetch)
 
 
 def free_disk(folder: Path) -> int:
@@ -83,11 +95,15 @@ def free_memory(limits: Path = Path("/sys/fs/cgroup")) -> int:
 
 def disk_finding(free: float, room: Room, folder: Path) -> Finding:
     """Whether the disk has room."""
-    parts = f"models {size(room.models)}, pixels {size(room.pixels)}, manifests {size(room.manifests)}"
+    needs = {"models": room.models, "states": room.states, "pixels": room.pixels, "manifests": room.manifests}
+    needs |= {"images": room.images} if room.images else {}
+    parts = ", ".join(f"{what} {size(byte_count)}" for what, byte_count in needs.items())
     text = f"{size(free)} free for results; about {size(room.disk)} needed ({parts})"
     if free >= room.disk:
         return ok("disk", text)
-    return fault("disk", f"{text}; make room, or run fewer experiments or seeds (ONLY=…), below {folder}")
+    return fault(
+        "disk", f"{text}; make room (make clean-states), or run fewer experiments or seeds (ONLY=…), below {folder}"
+    )
 
 
 def memory_finding(free: float, room: Room) -> Finding:

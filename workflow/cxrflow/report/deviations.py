@@ -17,16 +17,21 @@ WITHOUT_EFFECT = ["featurewise_center", "featurewise_std_normalization", "zca_wh
 NOT_COMPARED = {
     *(
         "name",
+        "remarks",
         "images",
         "phantoms",
         "image_list",
+        "image_sources",
+        "weights_sources",
         "missing_images",
+        "on_bad_image",
         "weights",
         "only",
         "with_extras",
         "seeds",
         "threads",
     ),
+    *("device", "save_every", "keep_states", "tensorboard"),
     *("environment", "versions", "claims", "embed_images", "experiments", "extras", "validation_augmented", "tasks"),
 }
 NOT_COMPARED_IN_EXPERIMENTS = {"weights", "seeds", "batchnorm_momentum", "classes", "positive"}
@@ -51,6 +56,7 @@ def find_deviations(inputs: Inputs) -> list[Deviation]:
         *_batchnorm_momentum(inputs),
         *_augmentation(inputs),
         *_software(inputs),
+        *(Deviation("Remark", remark, True) for remark in inputs.settings["remarks"]),
     ]
     return sorted(lines, key=lambda line: not line.differs)
 

@@ -20,6 +20,7 @@ from cxrflow.report.tables import (
     backbones_side_by_side,
     experiment_rows,
     image_counts,
+    machine_rows,
     result_tables,
     run_rows,
     separation_tables,
@@ -67,6 +68,7 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
     return {
         "name": inputs.settings["name"],
         "on_phantoms": inputs.on_phantoms,
+        "folder_named": not inputs.on_phantoms and inputs.settings.get("images") != "study",
         "what": what_was_run(inputs),
         "tested": tested[:TOLD_RESULTS],
         "more_tested": max(0, len(tested) - TOLD_RESULTS),
@@ -89,6 +91,7 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
         "scorecard": scorecard_view(inputs),
         "claims_file": claims_file(inputs),
         "runs": list(run_rows(inputs)),
+        "machines": machine_rows(inputs),
         "versions": version_rows(inputs),
         "weights": weight_files(inputs),
         "settings_text": json.dumps(overlay_of(inputs), indent=2, ensure_ascii=False),

@@ -16,8 +16,8 @@ TOLD_RESULTS = 6
 
 
 def warnings(inputs: Inputs) -> list[str]:
-    """What a reader must know before any number: phantoms, missing images, random initial weights."""
-    return [*_image_warnings(inputs), *_weight_warnings(inputs)]
+    """What a reader must know before any number: phantoms, missing images, random initial weights, the config's remarks."""
+    return [*_image_warnings(inputs), *_weight_warnings(inputs), *inputs.settings["remarks"]]
 
 
 def what_was_run(inputs: Inputs) -> str:
@@ -57,6 +57,12 @@ def _image_warnings(inputs: Inputs) -> Iterator[str]:
             yield (
                 f"This run was made without {len(names)} of the {audit['listed']} listed images ({words}): {few_of(names)}."
             )
+    leaked = audit["same_bytes_in_train_and_test"]
+    if leaked:
+        yield (
+            f"{counted(len(leaked), 'picture')} both in train/ and in test/, byte for byte, which makes the test easier "
+            f"than it looks: {few_of([image for group in leaked for image in group])}."
+        )
     if audit["changed"]:
         names = audit["changed"]
         yield f"{counted(len(names), 'image')} not as listed (other SHA-256), used as found: {few_of(names)}."

@@ -8,7 +8,8 @@ import pandas as pd
 
 from cxrflow.report.inputs import SUBSETS, Inputs, Run, package_name
 from cxrflow.report.scorecard import stated_outcomes
-from cxrflow.report.words import last_part, wilson_interval
+from cxrflow.report.words import counted, last_part, shown, wilson_interval
+from cxrflow.stage.files import canonical_json
 
 POOLING = {"average": "global average pooling", "max": "global max pooling", "flatten": "flatten"}
 
@@ -23,9 +24,11 @@ def experiment_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
             "classes": network["classes"],
             "backbone_layers": network["backbone_layers"],
             "head_words": head_words(settings, len(network["classes"])),
+            "training_words": training_words(settings),
             "seeds": [run.seed for run in runs],
-            "epochs": sorted({run.training["epochs"] for run in runs}),
+            "trained": sorted({run.training["trained_epochs"] for run in runs}),
             "tested": sorted({run.metrics["selected_epoch"] for run in runs}),
+            "selected_by": runs[0].training["selected_epoch"]["rule"],
             "images": runs[0].training["images"],
         }
 
@@ -38,6 +41,33 @@ def head_words(settings: dict[str, Any], classes: int) -> str:
     output = "Dense 1 sigmoid" if settings["loss"] == "binary_crossentropy" else f"Dense {classes} softmax"
     hidden = [f"Dense {units} relu" for units in (*more, head["last_hidden_units"])]
     return ", ".join([POOLING[head["pooling"]], f"Dense {first} relu", *dropout, *hidden, output])
+
+
+def training_words(settings: dict[str, Any]) -> list[str]:
+    """How it is trained: optimizer and rate, and what goes beyond the study's plain way."""
+    schedule, stopping = settings["schedule"], settings["early_stopping"]
+    words = [settings["optimizer"], f"learning rate {shown(settings['learning_rate'])}"]
+    if schedule != "constant":
+        words.append(SCHEDULES[schedule["kind"]].format(**{key: shown(value) for key, value in schedule.items()}))
+    for key in ({"sgd": "momentum", "adamw": "weight_decay"}.get(settings["optimizer"]), "label_smoothing"):
+        if key and settings[key]:
+            words.append(f"{key.replace('_', ' ')} {shown(settings[key])}")
+    if settings["gradient_clip_norm"] is not None:
+        words.append(f"gradients of norm {shown(settings['gradient_clip_norm'])} at most")
+    if settings["class_weights"] != "none":
+        words.append(f"class weights {shown(settings['class_weights'])}")
+    if stopping is not None:
+        words.append(f"early stopping after {counted(stopping['patience'], 'epoch')}")
+    if settings["precision"] != "float32":
+        words.append(settings["precision"])
+    return [*words, "deterministic operations"] if settings["deterministic"] else words
+
+
+SCHEDULES = {
+    "cosine": "falling along a cosine to {final} of it over {epochs} epochs",
+    "step": "times {factor} behind epoch {at}",
+    "plateau": "times {factor} after {patience} epochs without a fall of the validation loss",
+}
 
 
 def image_counts(inputs: Inputs) -> Iterator[dict[str, Any]]:
@@ -106,7 +136,7 @@ def _backbone_column(inputs: Inputs, name: str) -> dict[str, Any]:
         "frozen": settings["frozen_layers"],
         "backbone_parameters": next(b["parameters"] for b in network["blocks"] if b["block"] == "backbone"),
         **network["parameters"],
-        "epochs": runs[0].training["epochs"],
+        "epochs": runs[0].training["trained_epochs"],
         "accuracy": float(np.median([run.metrics["accuracy"] for run in runs])),
         "correct": runs[0].metrics["correct"],
         "images": runs[0].metrics["images"],
@@ -137,9 +167,28 @@ def separation_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
 def run_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
     """What identifies each run, and how long it took."""
     for run in inputs.all_runs:
-        hashes = {key.removesuffix("_sha256"): text for key, text in run.training.items() if key.endswith("_sha256")}
-        seconds = float(run.timing["seconds"].sum())
-        yield {**run.training, "experiment": run.experiment, "seconds": seconds, "hashes": hashes}
+        parts = run.training["what_identifies_it"]
+        yield {
+            **run.training,
+            "experiment": run.experiment,
+            "code": parts["code"],
+            "seconds": float(run.timing["seconds"].sum()),
+            "hashes": {
+                "split (SHA-256)": parts["split_sha256"],
+                "manifest (SHA-256)": run.training["manifest_sha256"],
+                "pixels (BLAKE2)": parts["pixels_blake2"],
+            },
+        }
+
+
+def machine_rows(inputs: Inputs) -> list[dict[str, Any]]:
+    """The machines that the runs were trained on, each once, with the runs of each."""
+    machines: dict[str, dict[str, Any]] = {}
+    for run in inputs.all_runs:
+        hardware = {**run.training["hardware"], "device": run.training["device"]}
+        machine = machines.setdefault(canonical_json(hardware), {**hardware, "runs": []})
+        machine["runs"].append(f"{run.experiment} seed {run.seed}")
+    return list(machines.values())
 
 
 def weight_files(inputs: Inputs) -> list[tuple[str, str]]:

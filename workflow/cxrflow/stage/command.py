@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cxrflow.stage.code_hash import assert_within_closure
-from cxrflow.stage.faults import Fault
+from cxrflow.stage.faults import Fault, one_line
 
 
 def stage_parser(description: str | None) -> argparse.ArgumentParser:
@@ -26,9 +26,9 @@ def run_stage(main: Callable[[], None]) -> None:
         main()
     except Fault as fault:
         for message in fault.messages:
-            print(f"error: {message}", file=sys.stderr)
+            print(f"error: {one_line(message)}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        print(one_line(f"error: {error.filename or 'a file'}: {error.strerror or error}"), file=sys.stderr)
         sys.exit(1)
     assert_within_closure(f"cxrflow.{Path(sys.argv[0]).stem}")

@@ -1,0 +1,125 @@
+"""From nothing to audit and split on a machine for which a server of its own stands in for the internet."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from cxrflow.stage.files import sha256_of_file
+from file_server import FileServer, serving
+from PIL import Image
+from tiny_run import planned_jobs
+
+CLASSES = ("covid", "normal", "pneumonia_bac", "pneumonia_vir")
+TARGETS = ("results/tiny/data_audit.json", "results/tiny/split/multiclass.csv")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def config(server: FileServer, overlay: Callable[..., str], tmp_path: Path) -> str:
+    """A config file for made images that the server publishes, ten a class, one of them without a known SHA-256."""
+    rows = []
+    for number, name in enumerate(CLASSES):
+        for subset, count in (("train", 8), ("test", 2)):
+            for image in range(count):
+                path = f"{subset}/{name}/{image}.png"
+                file = tmp_path / "published" / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                values = np.random.default_rng([number, count, image]).integers(0, 256, (30, 40), dtype=np.uint8)
+                Image.fromarray(values).save(file)
+                server.files[f"all/{path}"] = file.read_bytes()
+                rows.append({"path": path, "bytes": file.stat().st_size, "sha256": sha256_of_file(file)})
+    pd.DataFrame(rows).to_csv(tmp_path / "made.csv", index=False)
+    return overlay(
+        phantoms=None,
+        images="study",
+        image_list=str(tmp_path / "made.csv"),
+        image_sources=[f"{server.address}/not/here/{{path}}", f"{server.address}/all/{{path}}"],
+        tsne={"perplexity": 5},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where Snakemake runs."""
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    return folder
+
+
+def test_from_nothing_to_audit_and_split_and_then_nothing_to_do(
+    snakemake: Any, server: FileServer, config: str, folder: Path
+) -> None:
+    run = snakemake(folder, "--cores", "2", "--configfile", config, "--", *TARGETS)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert json.loads((folder / TARGETS[0]).read_text())["images"] == 40
+    assert pd.read_csv(folder / TARGETS[1]).groupby("subset").size().to_dict() == {
+        "training": 28,
+        "validation": 4,
+        "test": 8,
+    }
+    images = folder / "results/images/made"
+    assert {f"all/{file.relative_to(images)}": file.read_bytes() for file in images.rglob("*.png")} == server.files
+    log = (folder / "results/logs/fetch_images.log").read_text()
+    assert "licences, with the number of images: source not given: not given in the list (40)" in log
+    assert "40 of 40 files" in log
+    asked = len(server.asked)
+    again = snakemake(folder, "--cores", "2", "--configfile", config, "--", *TARGETS)
+    assert planned_jobs(again) == {} and len(server.asked) == asked
+    # Another address is no reason to fetch again; another name of the results shares the images.
+    mirror = Path(config).with_name("mirror.yaml")
+    mirror.write_text("name: other\nimage_sources: ['http://127.0.0.1:1/{path}']\n")
+    other = [target.replace("tiny", "other") for target in TARGETS]
+    named = snakemake(folder, "-n", "--configfile", config, str(mirror), "--", *other)
+    assert set(planned_jobs(named)) == {"index_images", "audit_data", "split_images"}
+
+
+@pytest.mark.slow
+def test_files_that_no_source_has_end_the_run_or_are_told(
+    snakemake: Any, server: FileServer, config: str, folder: Path
+) -> None:
+    missing = ["test/covid/1.png", "train/normal/7.png"]
+    for path in missing:
+        del server.files[f"all/{path}"]
+    run = snakemake(folder, "--cores", "2", "--configfile", config, "--", *TARGETS)
+    assert run.returncode != 0
+    end = "\n".join(run.stderr.splitlines()[-8:])
+    for path in missing:
+        assert f"results/logs/fetch_images.log: error: {path}: no source has it: " in end
+    assert "missing_images: warn" in end
+    asked = len(server.asked)
+    warned = ("--configfile", config, "--config", "missing_images=warn")
+    run = snakemake(folder, "--cores", "2", *warned, "--", *TARGETS)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert len(server.asked) == asked + 4, "the two that are missing, at both sources"
+    assert json.loads((folder / TARGETS[0]).read_text())["missing"] == missing
+    assert planned_jobs(snakemake(folder, "-n", *warned, "--", *TARGETS)) == {}
+
+
+@pytest.mark.slow
+def test_the_studys_own_images(snakemake: Any, server: FileServer, folder: Path, study_data: Path) -> None:
+    """All by default but the address, and the one file that could not be had."""
+    files = [file for file in study_data.rglob("*") if file.is_file()]
+    server.files = {f"all/{file.relative_to(study_data).as_posix()}": file.read_bytes() for file in files}
+    local = folder / "local.yaml"
+    local.write_text(f"image_sources: ['{server.address}/all/{{path}}', '{server.address}/raw/{{git_blob_sha1}}/']\n")
+    arguments = ("--configfile", str(local), "--config", "missing_images=warn", "--")
+    targets = ["results/study/data_audit.json", "results/study/split/multiclass.csv"]
+    run = snakemake(folder, "--cores", "2", *arguments, *targets)
+    assert run.returncode == 0, run.stdout + run.stderr
+    audit = json.loads((folder / targets[0]).read_text())
+    assert (audit["images"], audit["listed"]) == (305, 306)
+    assert audit["missing"] == ["train/covid/covid-19-pneumonia-14-PA.png"] and audit["changed"] == []
+    assert server.count["raw/4f594f4fa9377c4ac9710b465b99687f084528bb/"] == 1
+    split = pd.read_csv(folder / targets[1])
+    assert split.groupby("subset").size().to_dict() == {"training": 215, "validation": 54, "test": 36}
+    assert planned_jobs(snakemake(folder, "-n", *arguments, *targets)) == {}
