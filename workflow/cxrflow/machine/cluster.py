@@ -11,6 +11,9 @@ from cxrflow.machine.findings import Finding, fault, note, ok, some_of
 PLUGIN = "snakemake_executor_plugin_slurm"
 SITE = "CXRFLOW_SLURM_"  # what profiles/slurm takes from the environment
 
+NUMBERS = {"GPUS": 1, "TRAINING_MINUTES": 720, "FIRST_CHECK": 20}
+"""Numbers among them, with the values of profiles/slurm where the environment gives none."""
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -60,7 +63,11 @@ def cluster_findings(
     """
     found = []
     if not plugin:
-        found.append(fault("Slurm", "snakemake-executor-plugin-slurm is not installed; it is in envs/, see packages"))
+        found.append(fault("Slurm", "snakemake-executor-plugin-slurm is not installed; it is part of envs/*.lock"))
+    odd = [key for key in NUMBERS if _odd(environ, key)]
+    found += [fault("Slurm", f"{SITE}{key}: {environ[SITE + key]!r}; it must be a whole number") for key in odd]
+    if odd:
+        return found
     failed = [told for told in (partitions, settings) if isinstance(told, Finding)]
     if failed:
         return [*found, failed[0]]
@@ -73,9 +80,18 @@ def cluster_findings(
         found.append(_partition_finding(lines, of_trainings, "GPU_PARTITION"))
     there = [line for line in lines if line.name == of_trainings or (not of_trainings and line.default)]
     if there:
-        found.append(_gpu_finding(there, int(environ.get(f"{SITE}GPUS") or 1)))
-        found += _time_finding(there, float(environ.get(f"{SITE}TRAINING_MINUTES") or 720))
+        found.append(_gpu_finding(there, _number(environ, "GPUS")))
+        found += _time_finding(there, _number(environ, "TRAINING_MINUTES"))
     return [*found, _accounting_finding(settings, environ)]
+
+
+def _odd(environ: Mapping[str, str], key: str) -> bool:
+    text = environ.get(SITE + key) or "0"
+    return not (text.isascii() and text.isdigit())
+
+
+def _number(environ: Mapping[str, str], key: str) -> int:
+    return int(environ.get(SITE + key) or NUMBERS[key])
 
 
 def read_partitions(text: str) -> list[Partition]:
@@ -143,7 +159,7 @@ def _accounting_finding(settings: str, environ: Mapping[str, str]) -> Finding:
         return fault(
             "accounting", f"none here, so that a run with {SITE}STATUS=sacct would hang; unset it: squeue is asked then"
         )
-    first = int(environ.get(f"{SITE}FIRST_CHECK") or 20)
+    first = _number(environ, "FIRST_CHECK")
     kept = int((values.get("MinJobAge", "300").split() or ["300"])[0])
     if status == "squeue" and kept < 3 * first:
         text = (
