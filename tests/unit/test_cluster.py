@@ -73,7 +73,7 @@ def test_a_cluster_that_can_run_it() -> None:
         ({"PARTITION": "gpu", "GPUS": "8"}, "8 asked for a training, a node of partition gpu has 4"),
         ({"PARTITION": "gpu", "TRAINING_MINUTES": "3000"}, "3000 minutes asked .*CXRFLOW_SLURM_TRAINING_MINUTES=2160"),
         ({"PARTITION": "gpu", "STATUS": "sacct"}, "none here.*would hang.*squeue"),
-        ({"PARTITION": "gpu", "FIRST_CHECK": "120"}, "300 s alone.*CXRFLOW_SLURM_FIRST_CHECK=100"),
+        ({"PARTITION": "gpu", "FIRST_CHECK": "120"}, "for 300 s alone.*CXRFLOW_SLURM_FIRST_CHECK=100"),
         ({"PARTITION": "gpu", "GPUS": "many"}, "CXRFLOW_SLURM_GPUS: 'many'; it must be a whole number"),
     ],
 )

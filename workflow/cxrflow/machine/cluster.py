@@ -152,7 +152,8 @@ def _time_finding(there: list[Partition], wanted: float) -> list[Finding]:
 
 
 def _accounting_finding(settings: str, environ: Mapping[str, str]) -> Finding:
-    values = dict((part.strip() for part in line.split("=", 1)) for line in settings.splitlines() if "=" in line)
+    pairs = [line.partition("=") for line in settings.splitlines()]
+    values = {key.strip(): value.strip() for key, _, value in pairs}
     accounting = not values.get("AccountingStorageType", "").endswith("none")
     status = environ.get(f"{SITE}STATUS") or "squeue"
     if status == "sacct" and not accounting:
@@ -160,13 +161,10 @@ def _accounting_finding(settings: str, environ: Mapping[str, str]) -> Finding:
             "accounting", f"none here, so that a run with {SITE}STATUS=sacct would hang; unset it: squeue is asked then"
         )
     first = _number(environ, "FIRST_CHECK")
-    kept = int((values.get("MinJobAge", "300").split() or ["300"])[0])
+    kept = int((values.get("MinJobAge") or "300").split()[0])
     if status == "squeue" and kept < 3 * first:
-        text = (
-            f"finished jobs are in sight of squeue for {kept} s alone, less than three times {SITE}FIRST_CHECK={first}"
-        )
-        return (note if accounting else fault)(
-            "accounting",
-            f"{text}; " + (f"{SITE}STATUS=sacct is safer" if accounting else f"{SITE}FIRST_CHECK={max(1, kept // 3)}"),
-        )
+        text = f"squeue tells of a finished job for {kept} s alone, less than three times {SITE}FIRST_CHECK={first}"
+        if accounting:
+            return note("accounting", f"{text}; {SITE}STATUS=sacct is safer")
+        return fault("accounting", f"{text}; {SITE}FIRST_CHECK={max(1, kept // 3)}")
     return ok("accounting", f"{'there' if accounting else 'none'}; jobs are looked after by {status}")
