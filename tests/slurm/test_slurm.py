@@ -75,7 +75,7 @@ def test_slurm_gives_the_same_bytes_as_one_machine(whole: Whole, tmp_path: Path)
 
 
 def test_slurm_time_limit_is_no_end_and_ctrl_c_leaves_no_job(start: Any, whole: Whole) -> None:
-    run = start(whole.folder, "train_all", site={"TRAINING_MINUTES": "1"}, seeds=[2], **ENDLESS)
+    run = start(whole.folder, site={"TRAINING_MINUTES": "1"}, seeds=[2], **ENDLESS)
     first = run.until(lambda: trainings(whole.folder))[2]["SLURM_JOB_ID"]
     saved = int(run.until_log(2, r"stopped by SIGTERM behind epoch (\d+)")[1])
     assert int(run.until_log(2, GOES_ON)[1]) >= saved
@@ -88,7 +88,7 @@ def test_slurm_time_limit_is_no_end_and_ctrl_c_leaves_no_job(start: Any, whole: 
 
 def test_slurm_out_of_memory_is_told_and_the_next_attempt_has_more(start: Any, whole: Whole) -> None:
     site = {"TRAINING_MB": "300", "RETRIES": "1"}  # 600 MB are too few, too
-    run = start(whole.folder, "train_all", site=site, seeds=[3])
+    run = start(whole.folder, site=site, seeds=[3])
     asked = set()
 
     def ended() -> bool:
@@ -104,7 +104,7 @@ def test_slurm_out_of_memory_is_told_and_the_next_attempt_has_more(start: Any, w
 
 
 def test_slurm_killed_snakemake_leaves_no_second_writer(start: Any, whole: Whole) -> None:
-    first = start(whole.folder, "train_all", seeds=[4], **ENDLESS)
+    first = start(whole.folder, seeds=[4], **ENDLESS)
     orphan = first.until(lambda: trainings(whole.folder))[4]["SLURM_JOB_ID"]
     first.until_log(4, EPOCH)
     first.process.kill()
@@ -112,7 +112,7 @@ def test_slurm_killed_snakemake_leaves_no_second_writer(start: Any, whole: Whole
     assert jobs("train_model") == [orphan], "its job goes on"
 
     start(whole.folder, "--unlock", seeds=[4], **ENDLESS).ends()
-    second = start(whole.folder, "train_all", seeds=[4], **ENDLESS)
+    second = start(whole.folder, seeds=[4], **ENDLESS)
     waits = second.until_log(4, r"waits: process \d+ on \S+, Slurm job (\d+)")
     assert waits[1] == orphan
     both = jobs("train_model")
