@@ -10,6 +10,8 @@ from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, training_settings, whole_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
 from cxrflow.images.fingerprint import folder_fingerprint, list_fingerprint
+from cxrflow.machine.cluster import examine_cluster
+from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.faults import Fault
@@ -144,9 +146,10 @@ if weights_faults:
 
 def examine_before_start():
     """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
+    through_slurm = workflow.executor_plugin and workflow.executor_plugin.name == "slurm"
     findings = [
         *examine_packages(PROJECT / "envs" / f"{CONFIG.environment}.lock", CONFIG.versions),
-        examine_gpu(short=True, device=CONFIG.device),
+        *(examine_cluster(os.environ) if through_slurm else [examine_gpu(short=True, device=CONFIG.device)]),
         *examine_config(CONFIG, Path("results")),
     ]
     print(*short_list(findings), sep="\n", file=sys.stderr)
@@ -158,12 +161,13 @@ STARTED = time.time()
 
 
 def errors_in_logs():
-    """What the stages of this run said was wrong, once more: on the screen it stands far above."""
+    """What the stages of this run said was wrong, once more: on the screen it stands far above. And what Slurm ended."""
     folders = (Path("results/logs"), RESULTS / "logs")
     logs = [path for folder in folders for path in folder.rglob("*.log") if path.stat().st_mtime >= STARTED]
-    return [
+    of_stages = [
         f"{path}: {line}"
         for path in sorted(logs)
         for line in path.read_text().splitlines()
         if line.startswith("error: ")
     ]
+    return of_stages + jobs_ended_by_slurm(Path(".snakemake/slurm_logs"), STARTED)
