@@ -12,7 +12,7 @@ from slurm_runs import ENDLESS, STUDY, cancel_all, jobs, snakemake_command, trai
 pytestmark = pytest.mark.slow
 RUN = "results/tiny/runs/binary_mobilenet/seed_{}"
 KEPT = ("model.weights.h5", "history.csv", "predictions.csv", "metrics.json", "embedding.csv", "separation.json")
-EPOCH = r"epoch (\d+)/"
+EPOCH = r"epoch +(\d+)/"
 GOES_ON = r"goes on behind epoch (\d+)"
 
 
