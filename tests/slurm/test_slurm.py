@@ -12,7 +12,7 @@ from slurm_runs import ENDLESS, STUDY, cancel_all, jobs, snakemake_command, trai
 pytestmark = pytest.mark.slow
 RUN = "results/tiny/runs/binary_mobilenet/seed_{}"
 KEPT = ("model.weights.h5", "history.csv", "predictions.csv", "metrics.json", "embedding.csv", "separation.json")
-EPOCH = r"epoch (\d+)/"
+EPOCH = r"epoch +(\d+)/"
 GOES_ON = r"goes on behind epoch (\d+)"
 
 
@@ -75,7 +75,7 @@ def test_slurm_gives_the_same_bytes_as_one_machine(whole: Whole, tmp_path: Path)
 
 
 def test_slurm_time_limit_is_no_end_and_ctrl_c_leaves_no_job(start: Any, whole: Whole) -> None:
-    run = start(whole.folder, site={"TRAINING_MINUTES": "1"}, seeds=[2], **ENDLESS)
+    run = start(whole.folder, site={"TRAINING_MINUTES": "2"}, seeds=[2], **ENDLESS)
     first = run.until(lambda: trainings(whole.folder))[2]["SLURM_JOB_ID"]
     saved = int(run.until_log(2, r"stopped by SIGTERM behind epoch (\d+)")[1])
     assert int(run.until_log(2, GOES_ON)[1]) >= saved
