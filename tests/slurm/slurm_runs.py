@@ -32,7 +32,14 @@ STUDY: dict[str, Any] = {
     "threads": 1,
     "save_every": 1,
 }
-SITE = {"CORES": "2", "TRAINING_MB": "2500", "MOST_MB": "3500", "FIRST_CHECK": "6", "WARNING": "60", "PARTITION": "main"}
+SITE = {
+    "CORES": "2",
+    "TRAINING_MB": "2500",
+    "MOST_MB": "3500",
+    "FIRST_CHECK": "6",
+    "WARNING": "60",
+    "PARTITION": "main",
+}
 ENDLESS = {"override": {"image_size": 32, "epochs": 3000, "batch_size": 5}}
 
 
