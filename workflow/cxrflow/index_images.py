@@ -18,6 +18,7 @@ from cxrflow.config.suggest import did_you_mean
 from cxrflow.download.contents import git_blob_sha1_of_file
 from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.images.decode import read_header, read_image
+from cxrflow.images.fingerprint import file_stamps, write_seen
 from cxrflow.images.folder import SUFFIXES, folder_contents, name_fault
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, one_line, raise_all
@@ -213,7 +214,10 @@ def main() -> None:
     parser.add_argument("--on-bad-image", choices=("error", "skip"), default="error")
     parser.add_argument("--workers", type=int, default=1, help="threads that read and decode")
     parser.add_argument("--images", type=Path, required=True, help="index to write (Parquet)")
+    parser.add_argument("--fingerprint", default="", help="of the files, to be kept with what is seen of them")
+    parser.add_argument("--seen", type=Path, help="where to note what is seen of the files (JSON)")
     args = parser.parse_args()
+    stamps = file_stamps(args.root, [f"{subset}/{name}" for subset in SUBSET_FOLDERS for name in args.classes])
     image_list = pd.read_csv(args.image_list, dtype="string") if args.image_list else None
     index, faults = index_images(args.root, args.classes, image_list, args.workers)
     borne = {
@@ -228,6 +232,8 @@ def main() -> None:
     for fault in faults:
         print(f"warning: {one_line(fault)}")
     write_table(args.images, index)
+    if args.seen:
+        write_seen(args.seen, args.fingerprint, stamps, dict(zip(index["image"], index["sha256"].fillna(""), strict=True)))
     if args.image_list is None and (others := other_files(args.root, args.classes)):
         few = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
         print(f"note: {len(others)} other files are left alone ({one_line(few)}); images are {', '.join(SUFFIXES)}")

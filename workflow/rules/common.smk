@@ -24,6 +24,7 @@ except Fault as fault:
 PROJECT = Path(os.path.relpath(workflow.basedir))
 RESULTS = Path("results") / CONFIG.name
 STATES = Path("results") / "states"  # by what a training is, so shared by all names
+PIXELS = Path("results") / "pixels"  # of single images, by their contents: shared, too
 RESOURCES = PROJECT / "workflow" / "resources"
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
 FETCHED = Path("results") / CONFIG.fetched_into() if CONFIG.fetched_into() else None  # shared by all results

@@ -14,6 +14,8 @@ if CONFIG.phantoms:
             folder=directory(IMAGES),
             table=RESULTS / "phantoms" / "phantoms.csv",
         params:
+            # Snakemake compares params as a set: three bare numbers could change places unseen.
+            numbers=canonical_json(CONFIG.phantoms.model_dump()),
             train_per_class=CONFIG.phantoms.train_per_class,
             test_per_class=CONFIG.phantoms.test_per_class,
             seed=CONFIG.phantoms.seed,
@@ -79,6 +81,9 @@ if FETCHED:
             """
 
 
+SEEN = RESULTS / "images_seen.json"  # no output: it must outlive the index that is made again
+
+
 rule index_images:
     """List the images with their contents' hashes."""
     message:
@@ -95,11 +100,8 @@ rule index_images:
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
         missing_images=CONFIG.missing_images,
         on_bad_image=CONFIG.on_bad_image,
-        fingerprint=(
-            ""
-            if CONFIG.phantoms or FETCHED
-            else folder_fingerprint(IMAGES, [f"{s}/{c}" for s in SUBSET_FOLDERS for c in CLASSES])
-        ),
+        fingerprint=folder_fingerprint(IMAGES, [f"{s}/{c}" for s in SUBSET_FOLDERS for c in CLASSES], SEEN),
+        seen=SEEN,
         code=code_hash("cxrflow.index_images"),
     log:
         RESULTS / "logs/index_images.log",
@@ -119,6 +121,8 @@ rule index_images:
             --missing-images {params.missing_images:q} \
             --on-bad-image {params.on_bad_image:q} \
             --workers {threads:q} \
+            --fingerprint {params.fingerprint:q} \
+            --seen {params.seen:q} \
             --images {output.images:q} 2>&1 | tee {log:q}
         """
 
@@ -194,6 +198,7 @@ rule cache_pixels:
     params:
         root=IMAGES,
         resampling=CONFIG.resampling,
+        store=PIXELS,
         code=code_hash("cxrflow.cache_pixels"),
     log:
         RESULTS / "logs/cache_pixels/{size}/{folder}.log",
@@ -211,5 +216,6 @@ rule cache_pixels:
             --folder {wildcards.folder:q} \
             --size {wildcards.size:q} \
             --resampling {params.resampling:q} \
+            --store {params.store:q} \
             --pixels {output.pixels:q} 2>&1 | tee {log:q}
         """

@@ -1,0 +1,119 @@
+"""Whether a training that is planned will compute, or is only looked at since it has its state: the second gate, seen ahead.
+
+By the same contents as `cxrflow.training.identity`, as far as they are there before the run; what an earlier job of the run
+decides is told by how that job differs from its last time.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from cxrflow.explain.differences import differences, flags_of
+from cxrflow.explain.jobs import Job
+from cxrflow.images import SUBSET_FOLDERS
+from cxrflow.images.fingerprint import changed_files
+from cxrflow.stage.code_hash import code_hash
+from cxrflow.stage.files import read_json, sha256_of_file
+
+# How long a training is, which epoch is kept, when it is saved: no part of what it is (cxrflow.training.identity).
+WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states"}
+DECIDING = ("train_model", "plan_augmentation", "split_images", "cache_pixels", "make_phantoms")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a planned training comes to."""
+
+    epochs: int
+    """To be trained; 0: it is only looked at."""
+    reasons: Sequence[str]
+    seconds: float | None
+    """About how long, by the last time; None where there is none."""
+
+
+def verdict_on(job: Job, planned: Mapping[str, Job]) -> Verdict:
+    """Look at a planned training.
+
+    Args:
+        job: of train_model.
+        planned: output to the job that makes it, of all that are planned.
+    """
+    flags = flags_of(job.command)
+    wanted = int(_settings(flags)["epochs"])
+    record_file, timing = Path(flags["training"][0]), Path(flags["timing"][0])
+    if not record_file.is_file() or job.before is None:
+        return Verdict(wanted, ["there is no finished training of this name; it goes on from its states, if it has some"], None)
+    record = read_json(record_file)
+    reasons = [*_changes(job, planned), *_changed_contents(record, flags)]
+    pace = _seconds_an_epoch(timing)
+    if reasons:
+        return Verdict(wanted, reasons, pace * wanted)
+    had = int(record["trained_epochs"])
+    states = Path(flags["states"][0]) / record["identity"]
+    if wanted > int(record["epochs"]):
+        more = wanted - had
+        return Verdict(more, [f"epochs went from {record['epochs']} to {wanted}"], pace * more)
+    if not any(states.glob("epoch_*.json")):
+        return Verdict(wanted, [f"its states are gone ({states})"], pace * wanted)
+    return Verdict(0, [], None)
+
+
+def _changes(job: Job, planned: Mapping[str, Job]) -> Iterator[str]:
+    """Differences that decide what the training is: its own, and those of planned jobs whose outputs it reads."""
+    classes = _settings(flags_of(job.command))["classes"]
+    seen: set[str] = set()
+    waiting = [job]
+    while waiting:
+        one = waiting.pop()
+        if one.outputs[0] in seen:
+            continue
+        seen.add(one.outputs[0])
+        waiting += [planned[file] for file in one.inputs if file in planned]
+        if one.rule in DECIDING and one.before is not None:
+            yield from (str(d) for d in differences(one.before, one.command) if d.name not in WITHOUT_EFFECT)
+        if one.rule == "index_images":
+            yield from _changed_images(flags_of(one.command), classes)
+
+
+def _changed_images(flags: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Iterator[str]:
+    folders = [f"{subset}/{name}" for subset in SUBSET_FOLDERS for name in flags["classes"]]
+    changes = changed_files(Path(flags["root"][0]), folders, Path(flags["seen"][0]))
+    own = tuple(f"train/{name}/" for name in classes)
+    yield from (f"{path} was {what}" for path, what in sorted(changes.items()) if path.startswith(own))
+
+
+def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    parts = record["what_identifies_it"]
+    if parts["code"] != code_hash("cxrflow.training.engine"):
+        yield "the code that trains has changed"
+    for package, before in parts["versions"].items():
+        now = _installed(package)
+        if now != before:
+            yield f"{package} went from {before} to {now or 'none'}"
+    weights = Path(flags["weights"][0]) if "weights" in flags else None
+    if weights and weights.is_file() and sha256_of_file(weights) != parts["weights_sha256"]:
+        yield f"{weights.name} has other contents"
+
+
+def _installed(package: str) -> str | None:
+    for name in (package, f"{package}-cpu"):  # TensorFlow comes in packages of several names
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _seconds_an_epoch(timing: Path) -> float:
+    with timing.open(encoding="utf-8", newline="") as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    return sum(seconds) / len(seconds)
+
+
+def _settings(flags: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(flags["settings"][0])
+    return settings
