@@ -14,7 +14,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo study extras dry-run doctor verify test test-slow test-all lint format schema lock clean clean-states \
+.PHONY: help demo study extras dry-run doctor test test-slow test-all lint format schema lock clean clean-states \
 	environment environment-dev data-there no-flags
 
 CORES = all
@@ -76,9 +76,6 @@ dry-run: data-there environment ## the jobs that make study would run, and why; 
 
 doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
 	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock "$$@"
-
-verify: environment ## make the scorecard of docs/study again from the files there, and compare
-	@$(call use,$(VENV)) python -m cxrflow.verify_results --folder docs/study --claims workflow/resources/claims.csv
 
 test: lint ## all checks of lint, and the tests that take seconds
 	$(call check,pytest -m 'not slow')

@@ -117,14 +117,14 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
 
 
-def make_files(folder: Path) -> TinyTraining:
-    """14 training, 6 validation and 4 test images of noise, one class brighter."""
+def make_files(folder: Path, size: int = 32) -> TinyTraining:
+    """14 training, 6 validation and 4 test images of noise, one class brighter; `size` pixels high and wide."""
     random = np.random.default_rng(0)
     rows = []
     for name in CLASSES:
         subsets = ["training"] * 7 + ["validation"] * 3 + ["test"] * 2
         images = [f"{'test' if s == 'test' else 'train'}/{name}/{n:02}.png" for n, s in enumerate(subsets)]
-        pixels = random.integers(0, 180, (len(images), 32, 32, 3)) + (70 if name == "normal" else 0)
+        pixels = random.integers(0, 180, (len(images), size, size, 3)) + (70 if name == "normal" else 0)
         np.save(folder / f"{name}.npy", pixels.astype(np.uint8))
         write_table(folder / f"{name}.csv", pd.DataFrame({"image": images, "sha256": "-"}))
         rows += [{"image": i, "class": name, "subset": s} for i, s in zip(images, subsets, strict=True)]

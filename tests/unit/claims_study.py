@@ -83,8 +83,8 @@ class Case:
     arguments: dict[str, Any] = field(default_factory=dict)
     experiment: str = "a"
     value: str = "true"
-    reproduced: str | None = None
-    """A part of the reproduced value."""
+    this_run: str | None = None
+    """A part of this run's value."""
     rows: tuple[dict[str, Any], ...] = ()
     """Other claims, for measures that refer to them."""
 
@@ -95,8 +95,8 @@ class Case:
             row(self.measure, self.arguments, experiment=self.experiment, value=self.value), *self.rows
         )
         assert finding.verdict == self.verdict, finding
-        if self.reproduced is not None:
-            assert self.reproduced in finding.reproduced
+        if self.this_run is not None:
+            assert self.this_run in finding.this_run
 
 
 def row(measure: str, arguments: dict[str, Any] | None = None, **cells: str) -> dict[str, Any]:

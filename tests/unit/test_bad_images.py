@@ -138,6 +138,9 @@ STANDARD = {
     "damaged EXIF": saved(RAMP, "PNG", pnginfo=damaged_exif()),
     "animated PNG": saved(RAMP, "PNG", save_all=True, append_images=[OTHER]),
     "animated WebP": saved(RAMP, "WEBP", save_all=True, append_images=[OTHER]),
+    "JPEG of several pictures (MPO, as some cameras write it)": saved(
+        RAMP.convert("RGB"), "MPO", save_all=True, append_images=[OTHER.convert("RGB")]
+    ),
     "TIFF of several pages": saved(RAMP, "TIFF", save_all=True, append_images=[OTHER]),
     "50,000 × 50,000 pixels in a tiny file": png_with_header(50_000, 50_000, 8, 0, bytes(1000)),
     "10,000 × 10,000 pixels in a tiny file": png_with_header(10_000, 10_000, 8, 0, bytes(1000)),

@@ -167,7 +167,7 @@ def test_a_longer_run_is_compared_as_if_it_had_ended(tmp_path):
     made = Made(tmp_path).run("a", epochs=50, val_loss=steps((9, 1.0), (20, 0.5), (21, 0.1))).run("b", epochs=50)
     made_epochs = {**B, "within": 0.05, "epochs": {"a": 20}}
     finding = made.judge(row("fewer_epochs_to_plateau", made_epochs, experiment="a b"))
-    assert finding.reproduced.startswith("b 1, a 10;")
+    assert finding.this_run.startswith("b 1, a 10;")
     finding = made.judge(row("fewer_epochs_to_plateau", {**made_epochs, "epochs": {"a": 60}}, experiment="a b"))
     assert (finding.verdict, finding.reason) == ("not run", "trained 50 epochs, the rule needs 60")
 
@@ -177,7 +177,7 @@ def test_one_seed_says_nothing_of_the_spread_but_is_shown(tmp_path):
     two({"right": WRONG}, {"right": MIXED}, seeds=1)(made)
     finding = made.judge(row("higher_accuracy", B, experiment="a b"))
     assert finding.verdict == "cannot be told"
-    assert finding.reproduced == "0.5 against 0, difference 0.5"
+    assert finding.this_run == "0.5 against 0, difference 0.5"
     assert finding.reason == "1 seed; at least 2 are needed to know the spread"
 
 
@@ -186,7 +186,7 @@ def test_the_interval_is_told_and_its_mean_is_the_difference(tmp_path):
     two({"right": [True] * 10 + [False] * 10}, {"right": [True] * 18 + [False] * 2}, seeds=5)(made)
     finding = made.judge(row("higher_accuracy", B, experiment="a b"))
     assert finding.verdict == "consistent"
-    assert finding.reproduced == "0.9 against 0.5, difference 0.4"
+    assert finding.this_run == "0.9 against 0.5, difference 0.4"
     # All seeds are the same, so only the images vary: 8 of 20, binomial quantiles 4 and 12.
     assert finding.reason == ("the 95 % interval of the difference, 0.2 to 0.6 (20 images, 5 seeds), excludes 0")
 
@@ -200,7 +200,7 @@ def test_a_larger_network_is_held_to_the_classes_asked_for(tmp_path):
         text = place.read_text().replace("p_y", "p_y,p_z").splitlines()
         place.write_text("\n".join([text[0], *(line.replace(",x,x,", ",x,z,") + ",0.9" for line in text[1:])]))
     finding = made.judge(row("extra_more_accurate", MORE))
-    assert finding.reproduced == "1 against 1, difference 0"
+    assert finding.this_run == "1 against 1, difference 0"
 
 
 def test_searches_of_two_experiments_are_judged_together(tmp_path):
@@ -210,7 +210,7 @@ def test_searches_of_two_experiments_are_judged_together(tmp_path):
     arguments = {"others": {"a": ["a_2"], "b": ["b_2"]}}
     finding = made.judge(row("validation_loss_not_worse", arguments, experiment="a b"))
     assert (finding.verdict, finding.reason) == ("differs", "the rule holds in 2 of 4 runs")
-    assert finding.reproduced == "a 0.4, a_2 0.5, b 0.6, b_2 0.5; holds in 2 of 4 runs"
+    assert finding.this_run == "a 0.4, a_2 0.5, b 0.6, b_2 0.5; holds in 2 of 4 runs"
 
 
 def test_intervals_do_not_depend_on_the_order_of_images(tmp_path):

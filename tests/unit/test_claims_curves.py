@@ -134,7 +134,7 @@ def test_most_seeds_decide_and_are_counted(tmp_path):
         made.run(seed=seed, epochs=90, val_loss=steps((epoch - 1, 1.0), (91 - epoch, 0.5)))
     finding = made.judge(row("epoch_of_minimum", MINIMUM, value="80"))
     assert finding.verdict == "consistent"
-    assert finding.reproduced == "median 75 (20 to 80); holds in 2 of 3 seeds"
+    assert finding.this_run == "median 75 (20 to 80); holds in 2 of 3 seeds"
     assert finding.difference == -5
 
 
@@ -148,7 +148,7 @@ def test_half_of_the_seeds_is_not_most(tmp_path):
 
 def test_an_epoch_that_never_comes_is_told_as_such(tmp_path):
     finding = Made(tmp_path).run(epochs=30).judge(row("epochs_to_reach", REACH, value="15"))
-    assert finding.reproduced == "never; holds in 0 of 1 seed"
+    assert finding.this_run == "never; holds in 0 of 1 seed"
     assert finding.difference is None
 
 

@@ -86,39 +86,39 @@ AS_LAST, UNITS = {"row": "last"}, {"row": "last", "inputs": 8}
 VGG = {"backbone": "InceptionV3", "than": "VGG16"}
 
 CASES = [
-    Case("setting", "as configured", configured(batch_size=25), {"keys": ["batch_size"]}, value="25", reproduced="25"),
-    Case("setting", "differs", configured(batch_size=20), {"keys": ["batch_size"]}, value="25", reproduced="20"),
+    Case("setting", "as configured", configured(batch_size=25), {"keys": ["batch_size"]}, value="25", this_run="25"),
+    Case("setting", "differs", configured(batch_size=20), {"keys": ["batch_size"]}, value="25", this_run="20"),
     Case("setting", "as configured", configured(head={"dropout": 0.05}), {"keys": ["head.dropout"]}, value="0.05"),
     Case("setting", "as configured", configured(o="adam", r=1e-5), ADAM, value="adam 0.00001"),
-    Case("setting", "differs", configured(o="adam", r=1e-4), ADAM, value="adam 0.00001", reproduced="adam 0.0001"),
-    Case("setting", "as configured", configured(epochs=350, selected_epoch=220), TESTED, value="220", reproduced="220"),
-    Case("setting", "differs", configured(epochs=220, selected_epoch=200), TESTED, value="220", reproduced="200"),
+    Case("setting", "differs", configured(o="adam", r=1e-4), ADAM, value="adam 0.00001", this_run="adam 0.0001"),
+    Case("setting", "as configured", configured(epochs=350, selected_epoch=220), TESTED, value="220", this_run="220"),
+    Case("setting", "differs", configured(epochs=220, selected_epoch=200), TESTED, value="220", this_run="200"),
     Case("setting", "as configured", configured(epochs=220, selected_epoch="best"), TESTED, value="220"),
     Case("setting", "as configured", configured(units=[512, 128]), {"keys": ["units"]}, value="512 128"),
     Case("augmentation", "as configured", augmented({**TEMPLATE, "without_effect": ["q", "p"]}), LIKE),
-    Case("augmentation", "differs", augmented({**TEMPLATE, "zoom_range": 0.2}), LIKE, reproduced="zoom_range 0.2, not 0.1"),
-    Case("augmentation", "differs", augmented("none"), LIKE, reproduced="none"),
+    Case("augmentation", "differs", augmented({**TEMPLATE, "zoom_range": 0.2}), LIKE, this_run="zoom_range 0.2, not 0.1"),
+    Case("augmentation", "differs", augmented("none"), LIKE, this_run="none"),
     Case("backbone_layers", "exact", built(), value="10"),
-    Case("backbone_layers", "differs", built(), value="11", reproduced="10"),
+    Case("backbone_layers", "differs", built(), value="11", this_run="10"),
     Case("backbone_output_shape", "exact", built(), value="5x5x32"),
-    Case("backbone_output_shape", "differs", built(), value="5x5x31", reproduced="5x5x32"),
+    Case("backbone_output_shape", "differs", built(), value="5x5x31", this_run="5x5x32"),
     Case("block_parameters", "exact", built(), BLOCK, value="90"),
     Case("block_parameters", "differs", built(), BLOCK, value="91"),
     Case("network_parameters", "exact", built(), PART, value="1,200"),
-    Case("network_parameters", "differs", built(), PART, value="1,201", reproduced="1,200"),
+    Case("network_parameters", "differs", built(), PART, value="1,201", this_run="1,200"),
     Case("backbone_difference", "exact", built(**BIGGER), B, "a b", value="500"),
-    Case("backbone_difference", "differs", built(), B, "a b", value="500", reproduced="0"),
-    Case("pooling_saves", "exact", built(), reproduced="100 against 2,500"),
+    Case("backbone_difference", "differs", built(), B, "a b", value="500", this_run="0"),
+    Case("pooling_saves", "exact", built(), this_run="100 against 2,500"),
     Case("pooling_saves", "differs", built(first_dense_parameters={"average": 5, "flatten": 5}), experiment="b"),
-    Case("more_parameters", "exact", built(**BIGGER), B, "a b", reproduced="backbone 500, whole 500 more"),
+    Case("more_parameters", "exact", built(**BIGGER), B, "a b", this_run="backbone 500, whole 500 more"),
     Case("more_parameters", "differs", built(blocks=BIGGER["blocks"]), B, "a b"),
     Case("layer_kind_only_in", "exact", built(**BIGGER), DEPTHWISE, "a b"),
     Case("layer_kind_only_in", "differs", built(), DEPTHWISE, "a b"),
     Case("layer_kind_only_in", "differs", built(**BIGGER), {"experiment": "a", "kind": "DepthwiseConv2D"}, "a b"),
     Case("tested_images", "exact", lambda made: made.run(metrics={}), value="18"),
-    Case("tested_images", "differs", lambda made: made.run(metrics={"images": 17}), value="18", reproduced="17"),
+    Case("tested_images", "differs", lambda made: made.run(metrics={"images": 17}), value="18", this_run="17"),
     Case("all_png_224_rgb", "exact", audited(), value="png"),
-    Case("all_png_224_rgb", "differs", audited(share_png_224_rgb=0.5, width=[9, 9]), reproduced="PNG, 9 to 9 px wide"),
+    Case("all_png_224_rgb", "differs", audited(share_png_224_rgb=0.5, width=[9, 9]), this_run="PNG, 9 to 9 px wide"),
     Case("same_as_row", "contradicted", nothing, AS_LAST, value="80", rows=(LAST,)),
     Case("same_as_row", "consistent", nothing, AS_LAST, value="90", rows=(LAST,)),
     Case("units_as_row", "contradicted", nothing, UNITS, value="32", rows=(LAST,)),
@@ -147,7 +147,7 @@ def test_a_setting_of_several_experiments_is_looked_up_in_those_with_runs(tmp_pa
     made = Made(tmp_path).run("a").run("b")
     made.settings["experiments"] = {"a": {"size": 224}, "b": {"size": 96}, "c": {"size": 1}}
     finding = made.judge(row("setting", {"keys": ["size"]}, value="224", experiment="a b c"))
-    assert (finding.verdict, finding.reproduced) == ("differs", "a: 224; b: 96")
+    assert (finding.verdict, finding.this_run) == ("differs", "a: 224; b: 96")
     assert finding.reason == "224 stated, a: 224; b: 96 found; c not run"
     finding = made.judge(row("setting", {"keys": ["size"]}, value="224", experiment="a c"))
     assert (finding.verdict, finding.reason) == ("as configured", "a setting, not a result; c not run")
@@ -171,13 +171,13 @@ def test_a_contradiction_says_whether_the_built_networks_confirm_it(tmp_path):
     made = Made(tmp_path)
     claim = row("same_as_row", {"row": "last", "rather": "base"}, value="1,000")
     finding = made.judge(claim, LAST, BASE)
-    assert (finding.reproduced, finding.reason) == ("", "last says 90; it is base that has 1,000")
+    assert (finding.this_run, finding.reason) == ("", "last says 90; it is base that has 1,000")
     built()(made)
     finding = made.judge(claim, LAST, BASE)
     assert finding.verdict == "contradicted"
-    assert finding.reproduced == "last: 90; base: 1,000"
+    assert finding.this_run == "last: 90; base: 1,000"
     assert finding.reason == "last says 90; it is base that has 1,000; so do the networks built here"
     other = row("block_parameters", BLOCK, id="last", value="91")
     finding = made.judge(row("same_as_row", AS_LAST, value="80"), other)
-    assert (finding.verdict, finding.reproduced) == ("contradicted", "90")
+    assert (finding.verdict, finding.this_run) == ("contradicted", "90")
     assert finding.reason == "last says 91; the networks built here differ in last"

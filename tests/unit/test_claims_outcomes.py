@@ -43,10 +43,8 @@ CASES = [
     Case("outcome_of_seeds", "differs", seeds(0.4, 0.4, 0.5, 0.6, 0.6), ACCURACY, value="0.82"),
     Case("outcome_of_seeds", "consistent", seeds(*[0.75] * 5), ACCURACY, value="0.75"),
     Case("outcome_of_seeds", "differs", seeds(*[0.75] * 5), ACCURACY, value="0.76"),
-    Case("outcome_of_seeds", "cannot be told", seeds(*[0.75] * 4), ACCURACY, value="0.75", reproduced="0.75, 4 seeds"),
-    Case(
-        "outcome_of_seeds", "not run", seeds(*[0.75] * 5), {**ACCURACY, "epochs": 90}, value="0.75", reproduced="0.75"
-    ),
+    Case("outcome_of_seeds", "cannot be told", seeds(*[0.75] * 4), ACCURACY, value="0.75", this_run="0.75, 4 seeds"),
+    Case("outcome_of_seeds", "not run", seeds(*[0.75] * 5), {**ACCURACY, "epochs": 90}, value="0.75", this_run="0.75"),
     Case("outcome_at_least", "consistent", seeds(0.9, 0.95, 0.1), {**ACCURACY, "threshold": 0.9}),
     Case("outcome_at_least", "differs", seeds(0.95, 0.1, 0.2), {**ACCURACY, "threshold": 0.9}),
     Case("outcome_at_least", "cannot be told", seeds(0.9), {"metric": "sensitivity", "threshold": 0.9}),
@@ -56,7 +54,7 @@ CASES = [
     Case("clusters_separate", "cannot be told", separated(silhouette=None), CLUSTERS),
     Case("neighbours_at_least", "consistent", separated(), {"share": 0.9}),
     Case("neighbours_at_least", "differs", separated(), {"share": 0.91}),
-    Case("few_among_others", "consistent", separated(mostly_other_neighbours=6), FEW, reproduced="points 6, of 20"),
+    Case("few_among_others", "consistent", separated(mostly_other_neighbours=6), FEW, this_run="points 6, of 20"),
     Case("few_among_others", "differs", separated(mostly_other_neighbours=7), FEW),
     Case("few_among_others", "differs", separated(mostly_other_neighbours=0), FEW),
     Case("pair_overlaps", "consistent", separated(), {"first": "z", "second": "y", "share": 0.7}),
@@ -113,7 +111,7 @@ def test_an_outcome_shows_interval_and_rank(stated, where, rank, tmp_path):
     finding = made.judge(row("outcome_of_seeds", ACCURACY, value=stated))
     interval = f"{stated} lies {where} the 95 % prediction interval 0.1959 to 0.8041 of 5 seeds"
     assert finding.reason == f"{interval}; it ranks {rank} of 6 from the lowest"
-    assert finding.reproduced == "median 0.5 (0.4 to 0.6), 5 seeds"
+    assert finding.this_run == "median 0.5 (0.4 to 0.6), 5 seeds"
     assert finding.difference == pytest.approx(0.5 - float(stated))
 
 
@@ -129,7 +127,7 @@ def test_an_interval_of_accuracy_ends_at_1_and_one_of_loss_does_not(tmp_path):
 def test_one_seed_shows_how_many_were_right(tmp_path):
     made = Made(tmp_path).run(metrics={"accuracy": 16 / 18, "correct": 16})
     finding = made.judge(row("outcome_of_seeds", ACCURACY, value="1.0"))
-    assert (finding.verdict, finding.reproduced) == ("cannot be told", "0.8889 (16 of 18)")
+    assert (finding.verdict, finding.this_run) == ("cannot be told", "0.8889 (16 of 18)")
     assert finding.reason == "1 seed; at least 5 are needed to know the spread"
 
 

@@ -80,6 +80,7 @@ def test_the_rule_graph_has_every_rule() -> None:
         "follow_training",
         "clean_states",
         "publish_results",
+        "tabulate_results",
         "verify_results",
         "fetch_images",
         "fetch_weights",

@@ -1,4 +1,6 @@
-"""The fused update against Keras' own Adam."""
+"""The optimizers of the config, and the fused update against Keras' own Adam."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -6,30 +8,67 @@ import pytest
 from cxrflow.training.optimizers import FusedAdam, make_optimizer
 
 SHAPES = [(64, 32), (32,), (3, 3, 8, 16)]
+SETTINGS = {
+    "optimizer": "adam",
+    "learning_rate": 0.25,
+    "momentum": 0.0,
+    "weight_decay": 0.004,
+    "gradient_clip_norm": None,
+}
 
 
-@pytest.mark.parametrize("learning_rate", [1e-3, 1e-5])
-def test_fused_adam_is_keras_adam(learning_rate: float) -> None:
-    """100 given gradients: the weights differ by less than a millionth."""
+def apply_gradients(optimizer: Any, steps: int, scale: float = 0.1) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Variables before and after some given gradients."""
     random = np.random.default_rng(0)
     initial = [random.normal(size=shape).astype(np.float32) for shape in SHAPES]
-    ours, peers = ([keras.Variable(values) for values in initial] for _ in range(2))
-    fused, peer = FusedAdam(learning_rate), keras.optimizers.Adam(learning_rate)
-    fused.build(ours)
-    peer.build(peers)
-    for _ in range(100):
-        gradients = [random.normal(scale=0.1, size=shape).astype(np.float32) for shape in SHAPES]
-        for optimizer, variables in ((fused, ours), (peer, peers)):
-            optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients], variables)
+    variables = [keras.Variable(values) for values in initial]
+    optimizer.build(variables)
+    for _ in range(steps):
+        gradients = [random.normal(scale=scale, size=shape).astype(np.float32) for shape in SHAPES]
+        optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients], variables)
+    assert int(optimizer.iterations) == steps
+    return initial, [np.asarray(variable) for variable in variables]
+
+
+@pytest.mark.parametrize("clip", [None, 0.5], ids=["free", "clipped"])
+@pytest.mark.parametrize("learning_rate", [1e-3, 1e-5])
+def test_fused_adam_is_keras_adam(learning_rate: float, clip: float | None) -> None:
+    """100 given gradients: the weights differ by less than a millionth."""
+    initial, ours = apply_gradients(FusedAdam(learning_rate, global_clipnorm=clip), 100)
+    _, peers = apply_gradients(keras.optimizers.Adam(learning_rate, global_clipnorm=clip), 100)
     for mine, theirs, start in zip(ours, peers, initial, strict=True):
-        difference = np.linalg.norm(np.asarray(mine) - np.asarray(theirs))
-        assert difference / np.linalg.norm(np.asarray(theirs)) < 1e-6
-        assert np.linalg.norm(np.asarray(mine) - start) > 10 * learning_rate
-    assert int(fused.iterations) == 100
+        assert np.linalg.norm(mine - theirs) / np.linalg.norm(theirs) < 1e-6
+        assert np.linalg.norm(mine - start) > 10 * learning_rate
 
 
 def test_the_config_names_it() -> None:
-    optimizer = make_optimizer("adam", 0.25)
-    assert isinstance(optimizer, keras.optimizers.Adam)
-    assert float(optimizer.learning_rate) == 0.25
-    assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-7)
+    adam = make_optimizer(SETTINGS)
+    assert isinstance(adam, FusedAdam)
+    assert float(adam.learning_rate) == 0.25
+    assert (adam.beta_1, adam.beta_2, adam.epsilon, adam.global_clipnorm) == (0.9, 0.999, 1e-7, None)
+    adamw = make_optimizer({**SETTINGS, "optimizer": "adamw", "weight_decay": 0.5})
+    assert isinstance(adamw, keras.optimizers.AdamW) and adamw.weight_decay == 0.5
+    sgd = make_optimizer({**SETTINGS, "optimizer": "sgd", "momentum": 0.75, "gradient_clip_norm": 2.0})
+    assert isinstance(sgd, keras.optimizers.SGD) and (sgd.momentum, sgd.global_clipnorm) == (0.75, 2.0)
+
+
+def test_gradient_clip_norm_is_that_of_all_gradients_together() -> None:
+    """Plain SGD with rate 1 moves by the gradients themselves: far longer ones are cut to the norm."""
+    settings = {**SETTINGS, "optimizer": "sgd", "learning_rate": 1.0, "gradient_clip_norm": 0.125}
+    before, after = apply_gradients(make_optimizer(settings), 1)
+    moved = np.concatenate([(new - old).ravel() for old, new in zip(before, after, strict=True)])
+    assert np.linalg.norm(moved) == pytest.approx(0.125, rel=1e-4)
+
+
+def test_optimizers_differ() -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"optimizer": "adamw"},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"optimizer": "sgd", "gradient_clip_norm": 0.1},
+    ]
+    ends = [
+        apply_gradients(make_optimizer({**SETTINGS, "learning_rate": 0.01, **c}), 3)[1][0].tobytes() for c in changes
+    ]
+    assert len(set(ends)) == len(changes)

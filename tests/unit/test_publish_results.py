@@ -12,6 +12,7 @@ from cxrflow.config.settings import whole_settings
 from cxrflow.publish_results import publish_results
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import read_json, write_table, write_text
+from cxrflow.tabulate_results import results_table, with_table
 from cxrflow.verify_results import changed_files, differing_rows, scorecard_again
 from made_results import ROOT, made_config, make_results
 
@@ -24,7 +25,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of one experiment, published."""
     folder = tmp_path_factory.mktemp("published")
     results = folder / "results"
-    config = made_config(only=[NAME], weights="/home/someone/weights")
+    config = made_config(only=[NAME], weights="/home/someone/weights", remarks=["A remark on this run."])
     selected = make_results(results, config)
     settings = whole_settings(config)
     runs = Runs(
@@ -109,3 +110,23 @@ def test_missing_results_are_all_named_and_the_folder_stays(published: Path, tmp
     assert len(fault.value.messages) == 3
     assert all("is missing; run Snakemake first" in message for message in fault.value.messages)
     assert list_files(published) == before
+
+
+def test_the_table_has_every_result_once_and_the_remarks(published: Path) -> None:
+    table = results_table(published)
+    scorecard = scorecard_again(published, CLAIMS)
+    results = scorecard[scorecard["kind"].isin(["outcome", "curve", "comparison", "features"])]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| **")]
+    assert len(rows) == 1 + len(results)
+    accuracy = results.set_index("id").loc["binary_test_accuracy"]
+    assert f"| {accuracy['statement']} | 1.0 | {accuracy['this_run']} | {accuracy['verdict']} |" in rows
+    assert "* A remark on this run.\n" in table
+
+
+def test_the_table_takes_its_place_in_a_document(published: Path) -> None:
+    begin = f"<!-- results of {published.as_posix()} -->"
+    written = with_table(f"before\n{begin}\nold\n<!-- end of results -->\nbehind\n", published, "README.md")
+    assert written == f"before\n{begin}\n{results_table(published)}<!-- end of results -->\nbehind\n"
+    assert with_table(written, published, "README.md") == written
+    with pytest.raises(Fault, match=r"README\.md: needs the lines"):
+        with_table("no place for it", published, "README.md")

@@ -124,7 +124,7 @@ def check_scorecard(scorecard: pd.DataFrame, claims: Path) -> None:
     assert scorecard.index.tolist() == rows["id"].tolist()
     assert set(scorecard["verdict"]) <= set(VERDICTS)
     assert scorecard["reason"].str.len().gt(0).all()
-    for column in ("reproduced", "difference", "reason"):
+    for column in ("this_run", "difference", "reason"):
         unreadable = scorecard[column].str.contains(
             r"\bnan\b|None|np\.|float64|array|\binf\b|e-\d\d|\d{8}\d*\.", regex=True
         )
@@ -181,8 +181,8 @@ def test_two_epochs_run_nothing_of_the_study(tmp_path):
     for kind in (*RESULT_KINDS, "search"):
         assert verdicts_of(scorecard, kind) == {"not run"}
     assert scorecard.loc["binary_val_loss_until_80", "reason"] == "trained 2 epochs, the rule needs 90"
-    assert re.match(r"0\.\d+ \(\d+ of 18\)$", scorecard.loc["binary_test_accuracy", "reproduced"])
-    assert scorecard.loc["binary_epochs", ["verdict", "reproduced", "difference"]].tolist() == ["differs", "2", "-88"]
+    assert re.match(r"0\.\d+ \(\d+ of 18\)$", scorecard.loc["binary_test_accuracy", "this_run"])
+    assert scorecard.loc["binary_epochs", ["verdict", "this_run", "difference"]].tolist() == ["differs", "2", "-88"]
     assert verdicts_of(scorecard, "architecture") == {"exact"}
 
 
@@ -238,7 +238,7 @@ def test_another_augmentation_differs(whole):
     made.settings["augmentation"] = {**made.settings["augmentation"], "rotation_range": 10, "vertical_flip": False}
     found = scored(made).loc["augmentation"]
     assert found["verdict"] == "differs"
-    assert found["reproduced"] == "rotation_range 10, not 50; vertical_flip false, not true"
+    assert found["this_run"] == "rotation_range 10, not 50; vertical_flip false, not true"
 
 
 def test_the_headline_counts_results_and_the_rest_apart(scorecard):

@@ -1,6 +1,5 @@
-"""The training loop on a small network: batches, epochs, the selected epoch, the same numbers twice, Keras' fit as a peer."""
+"""The training loop on a small network: batches, epochs, losses by hand, the same numbers twice, Keras' fit as a peer."""
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,10 +9,9 @@ import pytest
 from cxrflow.augmentation.draw import draw_epoch
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import write_table
-from cxrflow.train_model import epoch_rows
-from cxrflow.training.batches import batches, images_per_pass, target_vectors
-from cxrflow.training.loop import Trained, compile_network, train_network
+from cxrflow.training import engine
+from cxrflow.training.batches import batches, batches_per_pass, image_weights, images_per_pass, target_vectors
+from cxrflow.training.engine import Progress, compile_network
 from cxrflow.training.progress import duration, progress_line
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,10 +22,26 @@ SETTINGS = {
     "loss": "binary_crossentropy",
     "optimizer": "adam",
     "learning_rate": 1e-2,
+    "schedule": "constant",
+    "momentum": 0.0,
+    "weight_decay": 0.004,
+    "gradient_clip_norm": None,
+    "label_smoothing": 0.0,
+    "class_weights": "none",
+    "early_stopping": None,
     "batch_size": 4,
     "incomplete_batch": "dropped",
     "epochs": 3,
-    "selected_epoch": "last",
+}
+RANGES = {
+    "rotation_range": 50,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.2,
+    "shear_range": 0.25,
+    "zoom_range": 0.1,
+    "channel_shift_range": 20,
+    "horizontal_flip": True,
+    "vertical_flip": True,
 }
 
 
@@ -72,25 +86,91 @@ def small_network(outputs: int = 1) -> keras.Model:
     )
 
 
-def train(split: pd.DataFrame, pixels: dict[str, np.ndarray], **changes: Any) -> tuple[keras.Model, Trained]:
+def train(
+    split: pd.DataFrame, pixels: dict[str, np.ndarray], model: keras.Model | None = None, **changes: Any
+) -> tuple[keras.Model, Progress, pd.DataFrame, list[str]]:
+    """The network, how far it is, its history, and the moments on the way."""
     settings = {**SETTINGS, **changes}
-    manifest = pd.concat(plan_augmentation(split, 0, settings["epochs"], None, "clean"))
-    model = small_network(1 if settings["loss"] == "binary_crossentropy" else 2)
+    manifest = list(plan_augmentation(split, 0, settings["epochs"], None, "clean"))
+    model = model or small_network(1 if settings["loss"] == "binary_crossentropy" else 2)
     compile_network(model, settings)
-    rows = lambda epoch: manifest[manifest["epoch"] == epoch]  # noqa: E731
-    return model, train_network(model, rows, pixels, target_vectors(split, settings), settings, lambda *_: None)
+    progress = Progress()
+    steps = engine.train(model, lambda n: manifest[n - 1], pixels, split, settings, settings["epochs"], progress)
+    moments = [str(moment) for moment in steps]
+    return model, progress, pd.DataFrame(progress.history), moments
 
 
 def test_same_numbers_twice(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
-    (first, one), (second, two) = train(split, pixels), train(split, pixels)
-    pd.testing.assert_frame_equal(one.history, two.history, check_exact=True)
+    (first, _, one, _), (second, _, two, _) = train(split, pixels), train(split, pixels)
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_more_epochs_begin_with_the_same(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
-    short, longer = train(split, pixels, epochs=2)[1], train(split, pixels, epochs=4)[1]
-    pd.testing.assert_frame_equal(longer.history.head(2), short.history, check_exact=True)
+    short, longer = train(split, pixels, epochs=2)[2], train(split, pixels, epochs=4)[2]
+    pd.testing.assert_frame_equal(longer.head(2), short, check_exact=True)
+
+
+def test_moments_of_an_epoch(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
+    """22 training images are 5 batches of 4 and 2 left over; 6 validation images one batch and 2 left over."""
+    assert train(split, pixels, epochs=2)[3] == 2 * [*["step"] * 5, "validation", "epoch"]
+    kept = train(split, pixels, epochs=1, incomplete_batch="kept")[3]
+    assert kept == [*["step"] * 6, *["validation"] * 2, "epoch"]
+
+
+def test_early_stopping_ends_it(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
+    """No loss falls by 10, so that nothing improves behind the first epoch."""
+    stopping = {"patience": 2, "min_delta": 10.0}
+    assert train(split, pixels, epochs=9, early_stopping=stopping)[2]["epoch"].tolist() == [1, 2, 3]
+
+
+def test_schedule_sets_the_rate_of_the_epoch(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
+    step = {"kind": "step", "at": [1], "factor": 0.5}
+    model = train(split, pixels, epochs=2, schedule=step)[0]
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.005)
+    frozen = train(split, pixels, epochs=2, schedule={"kind": "cosine", "epochs": 1, "final": 0.0}, optimizer="sgd")[0]
+    once = train(split, pixels, epochs=1, optimizer="sgd")[0]
+    for a, b in zip(frozen.trainable_variables, once.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)  # a rate of 0 moves nothing
+
+
+def plain_network() -> keras.Model:
+    """Without dropout and batch normalisation: what it says in training can be asked of it before."""
+    keras.utils.set_random_seed(7)
+    layers = [keras.Input((12, 12, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    return keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
+
+
+@pytest.mark.parametrize(("smoothing", "weights"), [(0.0, "none"), (0.2, "none"), (0.0, {"dark": 0.5, "light": 3.0})])
+def test_loss_of_a_batch_by_hand(
+    split: pd.DataFrame, pixels: dict[str, np.ndarray], smoothing: float, weights: Any
+) -> None:
+    """All 22 training images in one batch: binary cross-entropy, label smoothing and class weights as formulas."""
+    training = split[split["subset"] == "training"]
+    p = plain_network().predict_on_batch(np.stack([pixels[i] for i in training["image"]]).astype(np.float32))[:, 0]
+    light = (training["class"] == "light").to_numpy().astype(float)
+    y = light * (1 - smoothing) + smoothing / 2
+    each = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    counts = 1.0 if weights == "none" else np.where(light == 1, weights["light"], weights["dark"])
+    history = train(
+        split, pixels, plain_network(), epochs=1, batch_size=22, label_smoothing=smoothing, class_weights=weights
+    )[2]
+    assert history["loss"].item() == pytest.approx(np.mean(counts * each), rel=1e-5)
+
+
+def test_class_weights_balanced_are_those_of_scikit_learn(split: pd.DataFrame) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    uneven = split.drop(split.index[split["class"] == "dark"][:7])
+    training = uneven[uneven["subset"] == "training"]
+    wanted = compute_class_weight("balanced", classes=np.array(CLASSES), y=training["class"])
+    weights = image_weights(uneven, {"classes": CLASSES, "class_weights": "balanced"})
+    assert weights is not None and sorted(weights) == sorted(training["image"])
+    assert wanted[0] > wanted[1]
+    for image, name in zip(training["image"], training["class"], strict=True):
+        assert weights[image] == pytest.approx(dict(zip(CLASSES, wanted, strict=True))[name])
+    assert image_weights(uneven, {"classes": CLASSES, "class_weights": "none"}) is None
 
 
 def test_history_is_that_of_keras_fit(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
@@ -98,43 +178,43 @@ def test_history_is_that_of_keras_fit(split: pd.DataFrame, pixels: dict[str, np.
     targets = target_vectors(split, SETTINGS)
     rows = draw_epoch(split.loc[split["subset"] == "training", "image"].tolist(), "training", 0, 1, None)
     whole = list(batches(rows, pixels, targets, 4, "kept"))
-    assert [len(x) for x, _ in whole] == [4, 4, 4, 4, 4, 2]
-    _, ours = train(split, pixels, epochs=1, incomplete_batch="kept")
+    assert [len(batch.x) for batch in whole] == [4, 4, 4, 4, 4, 2]
+    ours = train(split, pixels, epochs=1, incomplete_batch="kept")[2]
     peer = small_network()
     compile_network(peer, SETTINGS)
-    fitted = peer.fit((batch for batch in whole), epochs=1, steps_per_epoch=len(whole), verbose=0).history
+    fitted = peer.fit(((batch.x, batch.y) for batch in whole), epochs=1, steps_per_epoch=len(whole), verbose=0).history
     # fit weighs its batches as we do; it runs the same steps, so only rounding may differ.
-    assert ours.history["loss"].item() == pytest.approx(fitted["loss"][0], rel=1e-5)
-    assert ours.history["accuracy"].item() == pytest.approx(fitted["accuracy"][0], rel=1e-6)
+    assert ours["loss"].item() == pytest.approx(fitted["loss"][0], rel=1e-5)
+    assert ours["accuracy"].item() == pytest.approx(fitted["accuracy"][0], rel=1e-6)
 
 
 def test_it_learns(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
-    _, trained = train(split, pixels, epochs=25)
-    assert trained.history["accuracy"].tail(5).mean() > 0.8
-    assert trained.history["loss"].iloc[-1] < trained.history["loss"].iloc[0] / 2
+    history = train(split, pixels, epochs=25)[2]
+    assert history["accuracy"].tail(5).mean() > 0.8
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "categorical_crossentropy"])
 def test_both_losses(split: pd.DataFrame, pixels: dict[str, np.ndarray], loss: str) -> None:
-    _, trained = train(split, pixels, loss=loss, epochs=12)
-    assert trained.history["loss"].iloc[-1] < trained.history["loss"].iloc[0]
-    assert trained.history.columns.tolist() == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
-    assert trained.history["epoch"].tolist() == list(range(1, 13))
+    history = train(split, pixels, loss=loss, epochs=12)[2]
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert history.columns.tolist() == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert history["epoch"].tolist() == list(range(1, 13))
 
 
 def test_the_best_epoch_is_kept(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
     changes: dict[str, Any] = {"learning_rate": 0.3, "epochs": 8}
-    best, trained = train(split, pixels, selected_epoch="best", **changes)
-    wanted = int(trained.history["val_loss"].idxmin()) + 1
-    assert trained.selected_epoch == wanted < 8
-    stopped, _ = train(split, pixels, **{**changes, "epochs": wanted})
-    for a, b in zip(best.get_weights(), stopped.get_weights(), strict=True):
+    _, progress, history, _ = train(split, pixels, **changes)
+    wanted = int(history["val_loss"].idxmin()) + 1
+    assert progress.best is not None and progress.best.epoch == wanted < 8
+    assert progress.best.val_loss == history["val_loss"].min()
+    stopped = train(split, pixels, **{**changes, "epochs": wanted})[0]
+    for a, b in zip(progress.best.weights, stopped.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert train(split, pixels, **changes)[1].selected_epoch == 8
 
 
 def test_numbers_that_are_not_finite_end_the_run(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
-    with pytest.raises(Fault, match="epoch 1: the training loss is nan"):
+    with pytest.raises(Fault, match="epoch 1, step 2: the training loss is nan"):
         train(split, pixels, learning_rate=float("nan"), epochs=2)
 
 
@@ -149,8 +229,9 @@ def test_how_many_images_a_pass_shows(images: int, batch_size: int) -> None:
                 rows, dict.fromkeys(names, picture), dict.fromkeys(names, np.zeros(1, np.float32)), batch_size, reading
             )
         )
-        assert sum(len(x) for x, _ in made) == images_per_pass(images, batch_size, reading)
-        assert all(len(x) == batch_size for x, _ in made[:-1])
+        assert sum(len(batch.x) for batch in made) == images_per_pass(images, batch_size, reading)
+        assert all(len(batch.x) == batch_size for batch in made[:-1])
+        assert len(made) == batches_per_pass(images, batch_size, reading)
     assert images_per_pass(images, batch_size, "kept") == images
     assert images_per_pass(images, batch_size, "dropped") in (images // batch_size * batch_size or images,)
 
@@ -159,10 +240,26 @@ def test_batches_follow_the_manifest(split: pd.DataFrame, pixels: dict[str, np.n
     names = split["image"].tolist()
     rows = draw_epoch(names, "training", 5, 2, None)
     targets = target_vectors(split, SETTINGS)
-    x, y = zip(*batches(rows, pixels, targets, 5, "kept"), strict=True)
+    x, y, parts = zip(*batches(rows, pixels, targets, 5, "kept"), strict=True)
+    pd.testing.assert_frame_equal(pd.concat(parts), rows)
     np.testing.assert_array_equal(np.concatenate(x), np.stack([pixels[image] for image in rows["image"]]))
     of_class = rows["image"].str.contains("light").to_numpy()
     np.testing.assert_array_equal(np.concatenate(y)[:, 0], of_class.astype(np.float32))
+
+
+@given(first=st.integers(0, 6), workers=st.integers(1, 4))
+def test_batches_from_any_one_on_and_by_any_threads(first: int, workers: int) -> None:
+    names = [f"train/a/{n:02}.png" for n in range(22)]
+    random = np.random.default_rng(1)
+    pixels = {name: random.integers(0, 256, (9, 9, 3), dtype=np.uint8) for name in names}
+    targets = {name: np.full(1, n, np.float32) for n, name in enumerate(names)}
+    rows = draw_epoch(names, "training", 0, 1, RANGES)
+    whole = list(batches(rows, pixels, targets, 4, "kept"))
+    rest = list(batches(rows, pixels, targets, 4, "kept", first, workers))
+    assert len(rest) == 6 - first
+    for a, b in zip(whole[first:], rest, strict=True):
+        np.testing.assert_array_equal(a.x, b.x)
+        np.testing.assert_array_equal(a.y, b.y)
 
 
 def test_targets(split: pd.DataFrame) -> None:
@@ -172,19 +269,9 @@ def test_targets(split: pd.DataFrame) -> None:
     assert turned["train/dark/00.png"].tolist() == [1]
 
 
-def test_one_epoch_is_read_alone(split: pd.DataFrame, tmp_path: Path) -> None:
-    manifest = pd.concat(plan_augmentation(split, 0, 5, None, "clean"))
-    write_table(tmp_path / "m.parquet", manifest)
-    pd.testing.assert_frame_equal(
-        epoch_rows(tmp_path / "m.parquet", 4),
-        manifest[manifest["epoch"] == 4].reset_index(drop=True),
-        check_dtype=False,
-    )
-
-
 def test_progress_line() -> None:
-    history = pd.DataFrame([{"epoch": 1, "loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0}])
-    timing = pd.DataFrame([{"epoch": 1, "seconds": 10.0, "images_per_second": 12.34}])
+    history = [{"epoch": 1, "loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0}]
+    timing = [{"epoch": 1, "seconds": 10.0, "images_per_second": 12.34}]
     assert progress_line(history, timing, 90) == (
         "epoch  1/90  loss 0.5000  accuracy 0.750  validation 0.2500 1.000  12.3 images/s  14:50 left"
     )

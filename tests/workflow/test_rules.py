@@ -16,7 +16,15 @@ RULES = {
 
 def test_all_stages_have_a_rule() -> None:
     # Run by a person, or by train_model itself, not by a rule.
-    programs = {"doctor", "show_augmentation", "clean_states", "follow_training", "publish_results", "verify_results"}
+    programs = {
+        "doctor",
+        "show_augmentation",
+        "clean_states",
+        "follow_training",
+        "publish_results",
+        "tabulate_results",
+        "verify_results",
+    }
     stages = {file.stem for file in (PROJECT / "workflow/cxrflow").glob("*.py")} - {"__init__", *programs}
     assert set(RULES) == stages
 

@@ -47,6 +47,7 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
             f"{EXPERIMENT}/{name}"
             for name in (
                 "model.keras",
+                "model.weights.h5",
                 "history.csv",
                 "timing.csv",
                 "training.json",
@@ -135,10 +136,13 @@ def test_trained_again_it_gives_the_same_bytes(snakemake: Any, folder: Path, res
     files = [run / name for name in ("history.csv", "predictions.csv", "metrics.json", "embedding.csv")]
     before = digest(*files)
     weights = keras.saving.load_model(run / "model.keras").get_weights()
+    weights_file = (run / "model.weights.h5").read_bytes()
     shutil.rmtree(run)  # the models are asked for by the target, so that a run that was deleted is made again
+    shutil.rmtree(folder / "results/states")  # or it would be written out from its last state
     again = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
     assert again.returncode == 0, again.stderr
     assert digest(*files) == before
+    assert (run / "model.weights.h5").read_bytes() == weights_file
     for old, new in zip(weights, keras.saving.load_model(run / "model.keras").get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

@@ -6,6 +6,7 @@ one is under way. It ends when its standard input does.
 
 import os
 import select
+import signal
 import sys
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--tensorboard", type=Path, help="folder of event files to write")
     args = parser.parse_args()
     os.nice(10)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which then ends this
     if args.tensorboard:
         for old in args.tensorboard.glob("*/events.out.tfevents.*"):
             old.unlink()  # of an earlier process: what they hold is in the history, and is written again

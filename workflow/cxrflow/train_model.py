@@ -33,19 +33,16 @@ from cxrflow.training.followers import following
 from cxrflow.training.hardware import hardware
 from cxrflow.training.identity import identity_of, identity_parts, recorded_versions
 from cxrflow.training.progress import Rows, duration, progress_line
-from cxrflow.training.session import KEEP_STATES, is_finished, states_to_use, tidy_states, train_with_states
+from cxrflow.training.session import KEEP_STATES, furthest_state, is_finished, tidy_states, train_with_states
 from cxrflow.training.states import State, best_weights, last_weights
 from cxrflow.training.stopping import Stopped
 
 
-def selected_weights(
-    end: State, kept: State | None, rule: str | int, model: keras.Model
-) -> tuple[int, list[NDArray[Any]]]:
+def selected_weights(state: State, rule: str | int, model: keras.Model) -> tuple[int, list[NDArray[Any]]]:
     """The selected epoch and the network's weights behind it.
 
     Args:
-        end: state behind the last epoch.
-        kept: state behind the selected epoch, where `rule` is its number and it is not the last.
+        state: that of the last epoch; that of the selected one where `rule` is its number.
         rule: "last", "best" (lowest validation loss), or the number of an epoch.
         model: a network like the trained one, for the order of the weights.
 
@@ -53,10 +50,11 @@ def selected_weights(
         Fault: training stopped early, before the selected epoch.
     """
     if rule == "best":
-        return end.record["best"]["epoch"], best_weights(end)
-    state = end if rule in ("last", end.epoch) else kept
-    if state is None:
-        raise Fault(f"selected_epoch: {rule}, but training stopped early behind epoch {end.epoch}; choose last or best")
+        return state.record["best"]["epoch"], best_weights(state)
+    if rule not in ("last", state.epoch):
+        raise Fault(
+            f"selected_epoch: {rule}, but training stopped early behind epoch {state.epoch}; choose last or best"
+        )
     return state.epoch, last_weights(state, model)
 
 
@@ -71,6 +69,7 @@ def images_of(split: pd.DataFrame, settings: Mapping[str, Any]) -> dict[str, int
 def main() -> None:
     args = _parser().parse_args()
     settings: dict[str, Any] = args.settings
+    number = _selected_number(settings)
     device = set_up_device(args.device, args.threads, settings["deterministic"])
     split = pd.read_csv(args.split)
     pixels = open_pixels(args.pixels)
@@ -85,15 +84,17 @@ def main() -> None:
     )
     try:
         with claimed(folder, _say):
-            end, kept = _trained(args, folder, split, pixels)
-            epoch = _write_network(args, end, kept)
+            end = _trained_to(args, folder, split, pixels, settings["epochs"])
+            # Where the end was reached before and this epoch was not kept, it is trained up to here again.
+            selected = _trained_to(args, folder, split, pixels, number) if number else end
+            epoch = _write_network(args, selected)
             _write_records(args, end, epoch, parts, images)
-            tidy_states(folder, args.keep_states, [state for state in (end, kept) if state is not None])
+            tidy_states(folder, args.keep_states, [end, selected])
     except Stopped as stop:
         _say(str(stop))
         sys.exit(stop.exit_status)
     seconds = sum(row["seconds"] for row in end.record["timing"]["epochs"])
-    _say(f"trained {end.epoch} epochs in {duration(seconds)}; epoch {epoch} is kept")
+    _say(f"{end.epoch} epochs, trained in {duration(seconds)}; the network of epoch {epoch} is written out")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,21 +130,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _trained(
-    args: argparse.Namespace, folder: Path, split: pd.DataFrame, pixels: Mapping[str, NDArray[np.uint8]]
-) -> tuple[State, State | None]:
-    """The state behind the last epoch, and that behind the selected one where it is another: found, or trained."""
+def _trained_to(
+    args: argparse.Namespace, folder: Path, split: pd.DataFrame, pixels: Mapping[str, NDArray[np.uint8]], epochs: int
+) -> State:
+    """The state behind so many epochs, or fewer where training stops early: found, or trained."""
     settings = args.settings
-    epochs = settings["epochs"]
-    number = settings["selected_epoch"] if isinstance(settings["selected_epoch"], int) else None
 
     def manifest(epoch: int) -> pd.DataFrame:
         return read_epoch(args.manifest, epoch)
 
-    start, kept = states_to_use(folder, manifest, epochs, number, _say)
+    start = furthest_state(folder, manifest, epochs, _say)
     if start is not None and is_finished(start, epochs, settings):
         _say(f"trained already, {start.epoch} epochs: its state is written out")
-        return start, kept
+        return start
     if start is not None:
         _say(f"goes on behind epoch {start.epoch}" + (f" and {start.batches} steps" if start.batches else ""))
     model = make_network(settings, args.seed, args.weights)
@@ -161,20 +160,26 @@ def _trained(
             pixels,
             split,
             settings,
-            marks={number} if number else set(),
+            epochs,
+            marks={_selected_number(settings)},
             save_every=args.save_every,
             workers=args.threads,
             report=report,
         )
     del model
     keras.backend.clear_session()
-    return end, states_to_use(folder, manifest, epochs, number, _say)[1]
+    return end
 
 
-def _write_network(args: argparse.Namespace, end: State, kept: State | None) -> int:
+def _selected_number(settings: Mapping[str, Any]) -> int | None:
+    """The epoch that is selected by its number, or None where it is not."""
+    return settings["selected_epoch"] if isinstance(settings["selected_epoch"], int) else None
+
+
+def _write_network(args: argparse.Namespace, state: State) -> int:
     """Write the network of the selected epoch; return which that is."""
     model = build_network(args.settings, args.seed, for_training=False)
-    epoch, weights = selected_weights(end, kept, args.settings["selected_epoch"], model)
+    epoch, weights = selected_weights(state, args.settings["selected_epoch"], model)
     model.set_weights(weights)
     with whole_file(args.model) as part:
         model.save(part)

@@ -28,14 +28,12 @@ def judge_equal(claim: Claim, found: Mapping[str, Sequence[Any]], verdict: str, 
     ]
     told = {place: shown(list(values)) for place, values in found.items()}
     one = len(set(told.values())) == 1
-    reproduced = next(iter(told.values())) if one else "; ".join(f"{place}: {text}" for place, text in told.items())
+    this_run = next(iter(told.values())) if one else "; ".join(f"{place}: {text}" for place, text in told.items())
     absent = [name for name in claim.experiments if not runs.has(name)]
-    reason = f"{shown_value(claim)} stated, {reproduced} found" if other else because
+    reason = f"{shown_value(claim)} stated, {this_run} found" if other else because
     if absent:
         reason += f"; {listed(absent)} not run"
-    return Finding(
-        DIFFERS if other else verdict, reproduced, _difference(claim, next(iter(found.values())), one), reason
-    )
+    return Finding(DIFFERS if other else verdict, this_run, _difference(claim, next(iter(found.values())), one), reason)
 
 
 def same_value(word: str, value: Any) -> bool:

@@ -51,10 +51,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a measure found: its verdict, the reproduced value in words, its difference from the stated one, and why."""
+    """What a measure found: its verdict, this run's value in words, its difference from the stated one, and why."""
 
     verdict: str
-    reproduced: str = ""
+    this_run: str = ""
     difference: float | None = None
     reason: str = ""
 
@@ -73,8 +73,8 @@ class Seen:
 class UndecidedError(Exception):
     """A rule cannot be applied: `not run` or `cannot be told`, with the reason in words."""
 
-    def __init__(self, verdict: str, reason: str, reproduced: str = "") -> None:
-        self.finding = Finding(verdict, reproduced, None, reason)
+    def __init__(self, verdict: str, reason: str, this_run: str = "") -> None:
+        self.finding = Finding(verdict, this_run, None, reason)
         super().__init__(reason)
 
 

@@ -10,7 +10,7 @@ from cxrflow.claims.registry import finding_of
 from cxrflow.claims.runs import Runs
 
 SCORECARD = (
-    *("id", "experiment", "kind", "statement", "study_value", "reproduced", "unit"),
+    *("id", "experiment", "kind", "statement", "study_value", "this_run", "unit"),
     *("difference", "verdict", "reason", "quantity", "rule", "place"),
 )
 
@@ -29,7 +29,7 @@ def _row(claim: Claim, runs: Runs) -> dict[str, str]:
         "kind": claim.kind,
         "statement": claim.statement,
         "study_value": claim.value,
-        "reproduced": finding.reproduced,
+        "this_run": finding.this_run,
         "unit": claim.unit,
         "difference": "" if finding.difference is None else _plain(finding.difference),
         "verdict": finding.verdict,

@@ -61,13 +61,11 @@ def _number(runs: Runs, row: str) -> float:
 def _built(runs: Runs, rows: list[str], reason: str) -> tuple[str, None, str]:
     """What this run's own networks have for the rows, and the reason with it; nothing where they were not built."""
     findings = {row: finding_of(runs.claims[row], runs) for row in rows if runs.claims[row].kind == "architecture"}
-    told = {row: finding.reproduced for row, finding in findings.items() if finding.reproduced}
+    told = {row: finding.this_run for row, finding in findings.items() if finding.this_run}
     if not told:
         return "", None, reason
-    reproduced = (
-        "; ".join(f"{row}: {text}" for row, text in told.items()) if len(rows) > 1 else next(iter(told.values()))
-    )
+    this_run = "; ".join(f"{row}: {text}" for row, text in told.items()) if len(rows) > 1 else next(iter(told.values()))
     if all(findings[row].verdict == EXACT for row in told):
-        return reproduced, None, f"{reason}; so do the networks built here"
+        return this_run, None, f"{reason}; so do the networks built here"
     other = [row for row in told if findings[row].verdict != EXACT]
-    return reproduced, None, f"{reason}; the networks built here differ in {listed(other)}"
+    return this_run, None, f"{reason}; the networks built here differ in {listed(other)}"

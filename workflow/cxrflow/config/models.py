@@ -268,6 +268,7 @@ class Config(Strict):
     """The whole config, after defaults, `like` and `override` are worked into each experiment."""
 
     name: FileName
+    remarks: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
     images: str | None = None
     phantoms: Phantoms | None = None
     image_list: str | None = None

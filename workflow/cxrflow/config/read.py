@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from cxrflow.config.experiments import SECTIONS, layers_of, merged_experiments, written_at
-from cxrflow.config.models import Config, Experiment
+from cxrflow.config.models import Config, Experiment, Plateau
 from cxrflow.config.suggest import did_you_mean
 from cxrflow.stage.faults import Fault, raise_all
 
@@ -192,6 +192,8 @@ def _faults_of_experiment(config: Config, experiment: Experiment) -> list[tuple[
             faults.append((key, why))
     if isinstance(experiment.class_weights, dict) and sorted(experiment.class_weights) != sorted(classes):
         faults.append(("class_weights", f"must name the classes of task {experiment.task}: {', '.join(classes)}"))
+    if isinstance(experiment.schedule, Plateau) and experiment.schedule.minimum > experiment.learning_rate:
+        faults.append(("schedule", f"its minimum is above the learning_rate, {experiment.learning_rate:g}"))
     if isinstance(experiment.selected_epoch, int) and experiment.selected_epoch > experiment.epochs:
         faults.append(
             ("selected_epoch", f"{experiment.selected_epoch} is behind the last of {experiment.epochs} epochs")

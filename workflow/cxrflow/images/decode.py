@@ -124,7 +124,7 @@ def _decoder_faults() -> Iterator[None]:
     """Whatever a decoder raises on damaged bytes, as a Fault."""
     try:
         yield
-    except Fault:
+    except (Fault, ImportError):  # a package that is not installed is no fault of the image
         raise
     except Image.DecompressionBombError:
         raise Fault(f"has {TOO_LARGE}") from None

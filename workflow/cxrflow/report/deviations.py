@@ -17,6 +17,7 @@ WITHOUT_EFFECT = ["featurewise_center", "featurewise_std_normalization", "zca_wh
 NOT_COMPARED = {
     *(
         "name",
+        "remarks",
         "images",
         "phantoms",
         "image_list",
@@ -55,6 +56,7 @@ def find_deviations(inputs: Inputs) -> list[Deviation]:
         *_batchnorm_momentum(inputs),
         *_augmentation(inputs),
         *_software(inputs),
+        *(Deviation("Remark", remark, True) for remark in inputs.settings["remarks"]),
     ]
     return sorted(lines, key=lambda line: not line.differs)
 

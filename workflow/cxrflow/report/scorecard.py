@@ -24,7 +24,7 @@ from cxrflow.report.words import last_part
 from cxrflow.stage.faults import Fault
 
 COLUMNS = (
-    *("id", "experiment", "kind", "statement", "study_value", "reproduced", "unit"),
+    *("id", "experiment", "kind", "statement", "study_value", "this_run", "unit"),
     *("verdict", "reason", "quantity", "rule"),
 )
 

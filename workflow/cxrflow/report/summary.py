@@ -16,8 +16,8 @@ TOLD_RESULTS = 6
 
 
 def warnings(inputs: Inputs) -> list[str]:
-    """What a reader must know before any number: phantoms, missing images, random initial weights."""
-    return [*_image_warnings(inputs), *_weight_warnings(inputs)]
+    """What a reader must know before any number: phantoms, missing images, random initial weights, the config's remarks."""
+    return [*_image_warnings(inputs), *_weight_warnings(inputs), *inputs.settings["remarks"]]
 
 
 def what_was_run(inputs: Inputs) -> str:

@@ -33,19 +33,23 @@ def claimed(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         say: is told whom this process waits for.
 
     Raises:
-        Fault: the folder may not be written.
+        Fault: the folder may not be written, or the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("a")
     except OSError as error:
-        raise Fault(f"states: {folder}: {error.strerror}; it must be a folder that may be written") from None
+        raise _unwritable(folder, error) from None
     note = folder / NOTE
     with lock:
         _wait(lock, note, say)
         over = threading.Event()
         beat = threading.Thread(target=_keep_alive, args=(note, over), daemon=True)
-        note.write_text(json.dumps(_holder()) + "\n", encoding="utf-8")
+        try:
+            note.write_text(json.dumps(_holder()) + "\n", encoding="utf-8")
+        except OSError as error:
+            note.unlink(missing_ok=True)  # half of it may be there
+            raise _unwritable(folder, error) from None
         beat.start()
         try:
             yield
@@ -69,6 +73,10 @@ def claimed_at_once(folder: Path) -> Iterator[None]:
         if _touched_elsewhere(note) >= 0:
             raise Fault(f"{folder}: {_words(note)} trains this, or has died; if it has, delete {note} and try again")
         yield
+
+
+def _unwritable(folder: Path, error: OSError) -> Fault:
+    return Fault(f"states: {folder}: {error.strerror}; it must be a folder that may be written, with room for states")
 
 
 def _wait(lock: IO[str], note: Path, say: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import write_table
 
 History = Sequence[Mapping[str, float]]
@@ -23,7 +24,7 @@ def following(folder: Path, picture: Path | None, tensorboard: Path | None) -> I
         tensorboard: folder of event files to write, or None.
 
     Yields:
-        A function that takes the history behind each epoch.
+        A function that takes the history behind each epoch. It raises a `Fault` where the history cannot be written.
     """
     file = folder / "history.csv"
     shown = [
@@ -32,7 +33,12 @@ def following(folder: Path, picture: Path | None, tensorboard: Path | None) -> I
     ]
 
     def follow(history: History) -> None:
-        write_table(file, pd.DataFrame(history))
+        try:
+            write_table(file, pd.DataFrame(history))
+        except OSError as error:  # pandas' own does not say which file it is
+            raise Fault(
+                f"states: {folder}: {error.strerror}; make room or mend it, then give the same command again"
+            ) from error
 
     if not shown:
         yield follow

@@ -53,30 +53,23 @@ class Timing:
         self.seconds = self.saving = 0.0
 
 
-def states_to_use(
-    folder: Path, manifest: Manifest, epochs: int, selected: int | None, say: Say
-) -> tuple[State | None, State | None]:
-    """The state to go on from, and that of the selected epoch where it is another one, as far as there are any.
+def furthest_state(folder: Path, manifest: Manifest, epochs: int, say: Say) -> State | None:
+    """The state to go on from to so many epochs: the furthest that is whole, of the same manifest rows, and not beyond them.
 
     Args:
         folder: of the training's identity.
-        manifest: epoch to its rows; states that were made with other rows are told and not used.
+        manifest: epoch to its rows.
         epochs: epochs that are asked for.
-        selected: number of the epoch whose weights are wanted, or None for the last or the best.
         say: is told of states that are not used, and why.
     """
     states = _of_these_rows(find_states(folder, say), manifest, epochs, say)
-    kept = None
-    if selected is not None and selected != epochs:
-        kept = first_whole((state for state in states if _position(state) == (selected, 0)), say)
-    most = epochs if selected is None or kept is not None else selected
-    start = first_whole((state for state in states if _position(state) <= (most, 0)), say)
-    if start is None and states:
+    state = first_whole((state for state in states if _position(state) <= (epochs, 0)), say)
+    if state is None and states:
         say(
-            f"the states that are kept are of epoch {states[-1].epoch} and later; the first {most} epochs are trained "
+            f"the states that are kept are of epoch {states[-1].epoch} and later; the first {epochs} epochs are trained "
             "again (keep_states: every keeps the state at the end of each length)"
         )
-    return start, kept
+    return state
 
 
 def _of_these_rows(states: Sequence[State], manifest: Manifest, epochs: int, say: Say) -> list[State]:
@@ -110,8 +103,9 @@ def train_with_states(
     pixels: Mapping[str, NDArray[np.uint8]],
     split: pd.DataFrame,
     settings: Mapping[str, Any],
+    epochs: int,
     *,
-    marks: Collection[int],
+    marks: Collection[int | None],
     save_every: float,
     workers: int,
     report: Callable[[Rows, Rows], None],
@@ -122,7 +116,7 @@ def train_with_states(
         folder: of the training's identity.
         model: of `cxrflow.training.engine.make_network`.
         start: state to go on from.
-        manifest, pixels, split, settings, workers: see `cxrflow.training.engine.train`.
+        manifest, pixels, split, settings, epochs, workers: see `cxrflow.training.engine.train`.
         marks: epochs behind which a state is to stay.
         save_every: seconds between two states.
         report: called behind each epoch with the rows of history and timing so far.
@@ -134,7 +128,6 @@ def train_with_states(
         Stopped: SIGTERM or SIGINT came; the state is written.
         Fault: a loss is no longer finite, or the disk is full.
     """
-    epochs = settings["epochs"]
     progress = read_state(start, model) if start else Progress()
     timing = Timing(**start.record["timing"]) if start else Timing()
     rows = list(start.record["rows"]) if start else []
@@ -160,7 +153,7 @@ def train_with_states(
         saved_at, unsaved = time.monotonic(), False
         cost = saved_at - begin
         timing.saving += cost
-        drop_states(folder, _to_keep(find_states(folder, print), written))
+        drop_states(folder, _to_keep(find_states(folder), written))
         return written
 
     with noticed_signals(lambda: not unsaved) as came:
@@ -195,7 +188,7 @@ def tidy_states(folder: Path, keep_states: str, used: Sequence[State]) -> None:
     last = max(_position(state) for state in used)
     keep = [
         state
-        for state in find_states(folder, print)
+        for state in find_states(folder)
         if keep_states != "none"
         and (
             state.file in [other.file for other in used]

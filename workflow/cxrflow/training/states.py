@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text, whole_file, write_text
 from cxrflow.training.engine import Best, Progress
+from cxrflow.training.randomness import backend_randomness, restore_randomness
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def write_state(
         "best": best,
         "rows": list(rows),
         "timing": timing,
+        "randomness": backend_randomness(),
         "kept": kept,
         "files": files,
     }
@@ -102,6 +104,7 @@ def read_state(state: State, model: keras.Model) -> Progress:
         assert array.shape == tuple(variable.shape), f"{state.file}: {variable.path}"
         variable.assign(array)
     best, record = None, state.record
+    restore_randomness(record["randomness"])
     if record["best"] is not None:
         best = Best(record["best"]["epoch"], record["best"]["val_loss"], best_weights(state))
     return Progress(
@@ -121,8 +124,8 @@ def best_weights(state: State) -> list[NDArray[Any]]:
     return list(_read_arrays(_file_of(state, "best")))
 
 
-def find_states(folder: Path, say: Callable[[str], None]) -> list[State]:
-    """The states in a folder, the furthest first; one whose JSON is damaged is told and passed over."""
+def find_states(folder: Path, say: Callable[[str], None] | None = None) -> list[State]:
+    """The states in a folder, the furthest first; one whose JSON is damaged is told, if it was not before, and passed over."""
     found = []
     for file in sorted(folder.glob("epoch_*.json"), reverse=True):
         try:
@@ -132,7 +135,7 @@ def find_states(folder: Path, say: Callable[[str], None]) -> list[State]:
             whole = False
         if whole:
             found.append(State(file, record))
-        else:
+        elif say is not None:
             say(f"the state {file} is damaged; one before it is used")
     return found
 
@@ -148,13 +151,13 @@ def first_whole(states: Iterable[State], say: Callable[[str], None]) -> State | 
 
 
 def drop_states(folder: Path, keep: Sequence[State]) -> None:
-    """Delete the states of a folder but for some, and the files that only those had."""
+    """Delete the states of a folder but for some, files that only those had, and what killed processes left half written."""
     kept = {state.file for state in keep}
     used = {_file_of(state, part) for state in keep for part in state.record["files"]}
     # The JSON first: a state that is half deleted is then none.
-    for file in [*folder.glob("epoch_*.json"), *folder.glob("*.npz")]:
+    for file in [*folder.glob("epoch_*.json"), *folder.glob("*.npz"), *folder.glob(".part-*")]:
         if file not in kept and file not in used:
-            file.unlink()
+            file.unlink(missing_ok=True)  # half-written variables are found twice
 
 
 def _file_of(state: State, part: str) -> Path:

@@ -31,6 +31,7 @@ def noticed_signals(nothing_to_save: Callable[[], bool]) -> Iterator[Callable[[]
     def notice(signum: int, frame: FrameType | None) -> None:
         came.append(signum)
         if nothing_to_save():
+            print(f"stopped by {signal.Signals(signum).name}; no step is lost", flush=True)
             raise SystemExit(128 + signum)
 
     before = {signum: signal.signal(signum, notice) for signum in SIGNALS}

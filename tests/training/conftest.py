@@ -1,0 +1,52 @@
+"""What the tests of training share: files of a tiny training, and one run of it that nothing disturbed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+from small_training import train_small
+from tiny_training import TinyTraining, make_files
+
+REFERENCE_EPOCHS = 30
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A training in one process, from its first epoch to its last, in the folder `reference`."""
+
+    training: TinyTraining
+    epochs: int
+
+    @property
+    def results(self) -> dict[str, bytes]:
+        """The bytes that any other way of training so many epochs must give."""
+        return self.training.results("reference")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> TinyTraining:
+    """Files of a tiny training, a test's own."""
+    return make_files(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """A tiny training that ran in one go; its states lie in `states of the reference`."""
+    training = make_files(tmp_path_factory.mktemp("reference"))
+    training.run("reference", "states of the reference", epochs=REFERENCE_EPOCHS)
+    return Reference(training, REFERENCE_EPOCHS)
+
+
+@pytest.fixture(scope="session")
+def in_one_go(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, bytes]]:
+    """Epochs to the results of the small network that trained so many without a break, with the settings of `SETTINGS`."""
+    training = make_files(tmp_path_factory.mktemp("in one go"))
+
+    @cache
+    def results(epochs: int) -> dict[str, bytes]:
+        train_small(training, str(epochs), f"states of {epochs}", epochs=epochs)
+        return training.results(str(epochs))
+
+    return results

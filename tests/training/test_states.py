@@ -1,0 +1,203 @@
+"""States on disk: damaged ones, a full disk, a folder that may not be written, other manifest rows, numbers that are none."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import pandas as pd
+import pytest
+from cxrflow.augmentation.manifest import write_manifest
+from cxrflow.plan_augmentation import plan_augmentation
+from cxrflow.stage.faults import Fault
+from cxrflow.training import engine
+from cxrflow.training.claim import claimed
+from cxrflow.training.engine import Progress, compile_network
+from cxrflow.training.states import drop_states, write_state
+from small_training import epochs_trained, small_network, train_small
+from tiny_training import EPOCHS, RANGES, SETTINGS, TinyTraining
+
+NOBODY = 65534
+InOneGo = Callable[[int], dict[str, bytes]]
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flip_a_bit(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def change_a_digit(file: Path) -> None:
+    """A JSON that can still be read, with another number in it."""
+    text = file.read_text()
+    assert '"loss": 0.' in text
+    file.write_text(text.replace('"loss": 0.', '"loss": 1.', 1))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "harm"),
+    [(".npz", cut_short), (".npz", flip_a_bit), (".npz", Path.unlink), (".json", cut_short), (".json", change_a_digit)],
+    ids=["npz cut", "npz bit", "npz gone", "json cut", "json digit"],
+)
+def test_damaged_state_is_told_and_the_one_before_it_used(
+    tiny: TinyTraining, in_one_go: InOneGo, suffix: str, harm: Callable[[Path], None]
+) -> None:
+    for epochs in (2, 4):
+        train_small(tiny, "out", "states", "--keep-states", "every", epochs=epochs)
+    newest = tiny.state_folder() / f"epoch_000004_batch_0000{suffix}"
+    harm(newest)
+    output = train_small(tiny, "out", epochs=6)
+    told = [line for line in output.splitlines() if "damaged" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"the state {newest.with_suffix('.json')} is damaged")
+    assert told[0].endswith("one before it is used")
+    assert "\ngoes on behind epoch 2\n" in output and epochs_trained(output) == [3, 4, 5, 6]
+    assert tiny.results("out") == in_one_go(6)
+
+
+def test_damaged_states_alone_begin_anew(tiny: TinyTraining) -> None:
+    train_small(tiny, "out", epochs=2)
+    before = tiny.results("out")
+    (variables,) = tiny.state_folder().glob("epoch_*.npz")
+    flip_a_bit(variables)
+    assert epochs_trained(train_small(tiny, "out", epochs=2)) == [1, 2]
+    assert tiny.results("out") == before
+
+
+@contextmanager
+def small_disk(place: Path, kilobytes: int) -> Iterator[None]:
+    """A file system of that size."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", place],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_full_disk_is_told_and_the_states_that_were_there_stay(tiny: TinyTraining, in_one_go: InOneGo) -> None:
+    with small_disk(tiny.folder / "states", 400):
+        train_small(tiny, "out", epochs=2)
+        folder = tiny.state_folder()
+        states = {file: file.read_bytes() for file in folder.glob("*_*")}
+        filler = tiny.folder / "states/filler"
+        free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+        filler.write_bytes(bytes(free - 12 * 1024))  # room for the claim and the history, not for a state
+        with pytest.raises(Fault) as told:
+            train_small(tiny, "out", epochs=4)
+        assert told.value.messages == [
+            f"states: {folder}: No space left on device; the state of epoch 2 is kept; "
+            "make room or mend it, then give the same command again"
+        ]
+        assert {file: file.read_bytes() for file in folder.glob("*_*")} == states
+        assert list(folder.glob(".part-*")) == []
+        filler.unlink()
+        assert epochs_trained(train_small(tiny, "out", epochs=4)) == [3, 4]
+    assert tiny.results("out") == in_one_go(4)
+
+
+def test_full_disk_before_anything_is_written_is_told(tiny: TinyTraining) -> None:
+    with small_disk(tiny.folder / "states", 64):
+        (tiny.folder / "states/filler").write_bytes(bytes(os.statvfs(tiny.folder / "states").f_bavail * 4096 - 4096))
+        with pytest.raises(Fault, match=r"states: .*: No space left on device; .*room"):
+            train_small(tiny, "out", epochs=1)
+
+
+@contextmanager
+def without_permission(folder: Path) -> Iterator[None]:
+    """A folder that this process may read and not write."""
+    folder.chmod(0o555)
+    user = os.geteuid()
+    try:
+        if user == 0:  # whom no mode keeps out
+            os.seteuid(NOBODY)
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users reach, as those of pytest are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_no_permission_to_claim_is_told(open_folder: Path) -> None:
+    with (
+        without_permission(open_folder),
+        pytest.raises(Fault, match=r"states: .*: Permission denied; it must be a folder that may be written"),
+        claimed(open_folder / "a training", print),
+    ):
+        pass
+    assert list(open_folder.iterdir()) == []
+
+
+def test_no_permission_to_write_a_state_leaves_those_that_are_there(open_folder: Path) -> None:
+    model = small_network(SETTINGS, 0)
+    compile_network(model, SETTINGS)
+    state = write_state(open_folder, model, Progress(), [], {"epochs": [], "seconds": 0.0, "saving": 0.0})
+    before = {file: file.read_bytes() for file in open_folder.iterdir()}
+    with without_permission(open_folder), pytest.raises(PermissionError, match="epoch_000000_batch_0001"):
+        write_state(open_folder, model, Progress(batches=1), [], dict(state.record["timing"]))
+    assert {file: file.read_bytes() for file in open_folder.iterdir()} == before
+
+
+def test_state_of_other_manifest_rows_is_told_and_not_used(tiny: TinyTraining) -> None:
+    """The first epoch is the same, as that is part of the identity; the third is another."""
+    train_small(tiny, "out", "states", "--keep-states", "every", epochs=2)
+    train_small(tiny, "out", "states", "--keep-states", "every", epochs=4)
+    split = pd.read_csv(tiny.folder / "split.csv")
+    (tiny.folder / "manifest.parquet").unlink()
+    planned = list(plan_augmentation(split, 0, EPOCHS, RANGES, "study"))
+    planned[2].loc[3, "channel_shift"] += 1
+    write_manifest(tiny.folder / "manifest.parquet", planned)
+    output = train_small(tiny, "out", epochs=4)
+    assert len(list((tiny.folder / "states").iterdir())) == 1
+    assert "epoch_000004_batch_0000.json was made with other manifest rows in epoch 3; it is not used" in output
+    assert "\ngoes on behind epoch 2\n" in output
+    train_small(tiny, "once", "other states", epochs=4)
+    assert tiny.results("out") == tiny.results("once")
+
+
+def test_a_loss_that_is_no_number_is_told_and_the_state_before_it_stays(tiny: TinyTraining, in_one_go: InOneGo) -> None:
+    train_small(tiny, "out", epochs=2)
+    states = {file: file.read_bytes() for file in tiny.state_folder().glob("*_*")}
+    third = pd.concat(plan_augmentation(pd.read_csv(tiny.folder / "split.csv"), 0, 3, RANGES, "study"))
+    third = third[(third["epoch"] == 3) & (third["subset"] == "training")]
+    with (
+        patch.object(engine, "learning_rate_of", lambda *_: float("nan")),
+        pytest.raises(Fault, match="epoch 3, step 2: the training loss is nan") as told,
+    ):
+        train_small(tiny, "out", epochs=4)
+    (message,) = told.value.messages
+    assert f"the training rows 4 to 7 of the manifest ({', '.join(third['image'].iloc[4:8])})" in message
+    assert {file: file.read_bytes() for file in tiny.state_folder().glob("*_*")} == states
+    train_small(tiny, "out", epochs=4)
+    assert tiny.results("out") == in_one_go(4)
+
+
+def test_what_killed_processes_left_is_deleted_with_old_states(tmp_path: Path) -> None:
+    left = ["epoch_000003_batch_0000.json", "best_epoch_000002.npz", ".part-7-epoch_000001.npz", ".part-7-history.csv"]
+    for name in [*left, "history.csv", "claim.lock", "claim.json"]:
+        (tmp_path / name).touch()
+    drop_states(tmp_path, [])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["claim.json", "claim.lock", "history.csv"]
