@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 
 from cxrflow.config.read import read_config
-from cxrflow.config.settings import experiment_settings, training_settings, whole_settings
+from cxrflow.config.settings import experiment_settings, network_settings, training_settings, whole_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
 from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.images.fingerprint import folder_fingerprint
