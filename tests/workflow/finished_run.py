@@ -130,6 +130,8 @@ def _fake_training(folder: Path, command: str, seconds: int) -> None:
         "identity": training.parent.parent.name,
         "epochs": settings["epochs"],
         "trained_epochs": settings["epochs"],
+        "settings": settings,
+        "threads": int(_flag(command, "threads")),
         "what_identifies_it": {
             "code": code_hash("cxrflow.training.engine"),
             "versions": {},

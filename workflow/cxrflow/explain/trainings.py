@@ -6,6 +6,7 @@ decides is told by how that job differs from its last time.
 
 import csv
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +21,8 @@ from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
 
 # How long a training is, which epoch is kept, when it is saved: no part of what it is (cxrflow.training.identity).
-WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states"}
-DECIDING = ("train_model", "plan_augmentation", "split_images", "cache_pixels", "make_phantoms")
+WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states", "seed"}
+DECIDING = ("plan_augmentation", "split_images", "cache_pixels", "make_phantoms")
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ def verdict_on(job: Job, planned: Mapping[str, Job]) -> Verdict:
     flags = flags_of(job.command)
     wanted = int(_settings(flags)["epochs"])
     record_file, timing = Path(flags["training"][0]), Path(flags["timing"][0])
-    if not record_file.is_file() or job.before is None:
+    if not record_file.is_file():
         return Verdict(wanted, ["there is no finished training of this name; it goes on from its states, if it has some"], None)
     record = read_json(record_file)
-    reasons = [*_changes(job, planned), *_changed_contents(record, flags)]
+    reasons = [*_changed_settings(record, job), *_changes(job, planned), *_changed_contents(record, flags)]
     pace = _seconds_an_epoch(timing)
     if reasons:
         return Verdict(wanted, reasons, pace * wanted)
@@ -62,8 +63,18 @@ def verdict_on(job: Job, planned: Mapping[str, Job]) -> Verdict:
     return Verdict(0, [], None)
 
 
+def _changed_settings(record: Mapping[str, Any], job: Job) -> Iterator[str]:
+    before = job.before
+    if before is None:  # Snakemake's records are gone, the training's own is there
+        before = f"--settings {shlex.quote(json.dumps(record['settings']))} --threads {record['threads']}"
+        before += f" --device {flags_of(job.command)['device'][0]}"
+    for difference in differences(before, job.command):
+        if difference.name not in WITHOUT_EFFECT:
+            yield str(difference)
+
+
 def _changes(job: Job, planned: Mapping[str, Job]) -> Iterator[str]:
-    """Differences that decide what the training is: its own, and those of planned jobs whose outputs it reads."""
+    """Differences that decide what the training is of planned jobs whose outputs it reads."""
     classes = _settings(flags_of(job.command))["classes"]
     seen: set[str] = set()
     waiting = [job]
