@@ -154,4 +154,4 @@ def _fake_index(folder: Path, command: str) -> None:
     classes = command.split("--classes ")[1].split(" --")[0].split()
     stamps = file_stamps(root, [f"{subset}/{name}" for subset in ("train", "test") for name in classes])
     hashes = {path: sha256_of_file(root / path) for path in stamps}
-    write_seen(folder / _flag(command, "seen"), _flag(command, "fingerprint"), stamps, hashes)
+    write_seen(folder / _flag(command, "seen"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes)

@@ -255,3 +255,256 @@ def test_rerun_table(finished: Path, tmp_path: Path, row: Row) -> None:
     plan = planned(finished, row, tmp_path)
     assert sorted(plan.jobs) == sorted(row.jobs)
     assert plan.epochs == row.epochs
+
+
+KEYS = [
+    Row("images", REPORTS, 0, {"images": "moved"}, words="same contents elsewhere: reports"),
+    Row("image_list", onwards("index_images"), 0, {"image_list": "list.csv"}),
+    Row("image_sources", REPORTS, 0, {"image_sources": ["https://example.org/{path}"]}),
+    Row("missing_images", onwards("index_images"), 0, {"missing_images": "warn"}),
+    Row("on_bad_image", onwards("index_images"), 0, {"on_bad_image": "skip"}),
+    Row("weights", retrained("multiclass"), 2, {"weights": "workflow/resources/weights"}),
+    Row("weights_sources", REPORTS, 0, {"weights_sources": ["https://example.org/{path}"]}),
+    Row("tasks.*.positive", onwards("evaluate_model binary"), 0, {"tasks": {"binary": {"positive": "normal"}}}),
+    Row("tasks.*.classes", onwards("split_images binary", "check_network binary"), 2,
+        {"tasks": {"binary": {"classes": ["normal", "pneumonia_bac"], "positive": None}}}),
+    Row("class_index", onwards("split_images binary", "check_network binary"), 2, {"class_index": "listed"}),
+    Row("split", onwards("split_images"), 4, {"split": "split.csv"}),
+    Row("validation_fraction", onwards("split_images"), 4, {"validation_fraction": 0.4}),
+    Row("resampling", onwards("cache_pixels"), 4, {"resampling": "bilinear"}),
+    Row("augmentation: none", onwards("plan_augmentation") - onwards("plot_augmentation") | REPORTS, 4,
+        {"augmentation": "none"}),
+    *(
+        Row(f"augmentation.{key}", onwards("plan_augmentation"), 4, {"augmentation": {key: value}})
+        for key, value in {
+            "rotation_range": 5, "width_shift_range": 0.1, "height_shift_range": 0.1, "shear_range": 0.5, "zoom_range": 0.2,
+            "channel_shift_range": 5, "horizontal_flip": False, "vertical_flip": False,
+        }.items()
+    ),
+    Row("augmentation.without_effect", REPORTS, 0, {"augmentation": {"without_effect": []}}),
+    Row("validation_augmented", onwards("plan_augmentation"), 4, {"validation_augmented": "clean"}),
+    Row("feature_images", onwards("extract_features"), 0, {"feature_images": "both"}),
+    *(
+        Row(f"tsne.{key}", onwards("embed_features"), 0, {"tsne": {key: value}})
+        for key, value in {"perplexity": 6, "initialisation": "random", "learning_rate": 200, "seed": 1}.items()
+    ),
+    Row("remarks", {"assemble_report"}, 0, {"remarks": "examples/demo.yaml"}),
+    Row("claims", REPORTS, 0, {"claims": "study"}),
+    Row("embed_images", onwards("plot_augmentation") | REPORTS, 0, {"embed_images": "all"}),
+    Row("threads", onwards("train_model"), 4, {"threads": 1}),
+    Row("device", onwards("train_model"), 4, {"device": "cpu"}),
+    Row("save_every", REPORTS, 0, {"save_every": 5}),
+    Row("keep_states", REPORTS, 0, {"keep_states": "every"}),
+    Row("tensorboard", REPORTS, 0, {"tensorboard": True}),
+    Row("environment", REPORTS, 0, {"environment": "gpu"}),
+    Row("versions", REPORTS, 0, {"versions": "locked"}),
+    Row("only", REPORTS | {"describe_networks"}, 0, {"only": ["multiclass"]}),
+    Row("extras of which none is selected", REPORTS, 0, {"extras": {"more": {"like": "binary"}}}),
+    Row("experiment_defaults that each experiment has of its own", set(), 0, {"experiment_defaults": {"epochs": 7}}),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(KEYS))
+def test_rerun_table_of_keys(finished: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(finished, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
+
+
+def job_names(pattern: str, values: Iterable[Any]) -> set[str]:
+    return {pattern.format(value) for value in values}
+
+
+def run_jobs(experiment: str, seed: int = 0) -> set[str]:
+    return {f"{rule} {experiment} {seed}" for rule in ("train_model", *RUN_READS)}
+
+
+MORE = [
+    # 0 in truth: states are shared by all names. A plan cannot know, since there is no record below the new name.
+    Row("name", set(READS), 4, {"name": "other"}, words="all, below the new name"),
+    Row("phantoms", {*READS, "make_phantoms"}, 4, {"images": None, "phantoms": {"train_per_class": 6}}, words="all"),
+    Row("epochs up for one experiment: 2 to 5",
+        (retrained("binary") | onwards("plot_augmentation binary") | {"plan_augmentation binary 0 5"}), 3,
+        {"experiments": {"binary": {"epochs": 5}}}),
+    Row("epochs down for one experiment", (retrained("binary") | onwards("plot_augmentation binary")
+        | {"plan_augmentation binary 0 1"}), 0, {"experiments": {"binary": {"epochs": 1}}}),
+    Row("experiment.task", run_jobs("binary") | {"check_network binary", "describe_networks", "split_images bac_vir",
+        "plan_augmentation bac_vir 0 2", "plot_augmentation bac_vir", *REPORTS}, 2,
+        {"experiments": {"binary": {"task": "bac_vir"}}}),
+    Row("one more experiment", run_jobs("third") | {"check_network third", "describe_networks", *REPORTS}, 2,
+        {"experiments": {"third": {"like": "binary", "learning_rate": 0.1}}, "only": ["binary", "multiclass", "third"]},
+        words="its own and the reports"),
+    Row("seeds", run_jobs("binary", 1) | run_jobs("multiclass", 1) | job_names("plan_augmentation {} 1 2", BOTH) | REPORTS, 4,
+        {"seeds": 2}, words="those of the new seed and the reports"),
+    Row("with_extras", REPORTS, 0, {"with_extras": True}, words="nothing while `only` names others: reports"),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(MORE))
+def test_rerun_table_of_runs(finished: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(finished, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of an experiment: what the experiment has besides, the value before and after, and what runs besides training."""
+
+    after: Any
+    before: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 2
+    network: bool = False
+    trains: bool = True
+    others: frozenset[str] = frozenset()
+
+
+def keys(**values: Any) -> dict[str, Any]:
+    """`keys(head__dropout=0.1)` is {"head": {"dropout": 0.1}}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, last = name.split("__")
+        place = found
+        for step in path:
+            place = place.setdefault(step, {})
+        place[last] = value
+    return found
+
+
+COSINE = {"schedule": {"kind": "cosine", "epochs": 5, "final": 0.0}}
+STEP = {"schedule": {"kind": "step", "at": [3], "factor": 0.1}}
+PLATEAU = {"schedule": {"kind": "plateau", "patience": 3, "factor": 0.1, "min_delta": 0.0, "minimum": 0.0}}
+STOPPING = {"early_stopping": {"patience": 3, "min_delta": 0.0}}
+EXPERIMENT_KEYS = {
+    "backbone": Key(keys(backbone="MobileNetV2"), network=True),
+    "weights": Key(keys(weights="workflow/resources/weights")),
+    "image_size": Key(keys(image_size=48), network=True),
+    "frozen_layers": Key(keys(frozen_layers=3), network=True),
+    "head.pooling": Key(keys(head__pooling="max"), network=True),
+    "head.dense_units": Key(keys(head__dense_units=[8]), network=True),
+    "head.dropout": Key(keys(head__dropout=0.3), network=True),
+    "head.last_hidden_units": Key(keys(head__last_hidden_units=8), network=True),
+    "head_initialisation": Key(keys(head_initialisation="he_normal"), network=True),
+    "input_scaling": Key(keys(input_scaling="imagenet"), network=True),
+    "backbone_batchnorm": Key(keys(backbone_batchnorm="inference"), network=True),
+    "batchnorm_momentum": Key(keys(batchnorm_momentum=0.8), network=True),
+    "batch_size": Key(keys(batch_size=4)),
+    "incomplete_batch": Key(keys(incomplete_batch="kept")),
+    "optimizer": Key(keys(optimizer="sgd")),
+    "learning_rate": Key(keys(learning_rate=3e-4)),
+    "schedule.kind": Key(COSINE),
+    "schedule.epochs": Key(keys(schedule={**COSINE["schedule"], "epochs": 9}), COSINE),
+    "schedule.final": Key(keys(schedule={**COSINE["schedule"], "final": 0.5}), COSINE),
+    "schedule.at": Key(keys(schedule={**STEP["schedule"], "at": [4]}), STEP),
+    "schedule.factor": Key(keys(schedule={**STEP["schedule"], "factor": 0.5}), STEP),
+    "schedule.patience": Key(keys(schedule={**PLATEAU["schedule"], "patience": 4}), PLATEAU),
+    "schedule.min_delta": Key(keys(schedule={**PLATEAU["schedule"], "min_delta": 0.1}), PLATEAU),
+    "schedule.minimum": Key(keys(schedule={**PLATEAU["schedule"], "minimum": 1e-6}), PLATEAU),
+    "momentum": Key(keys(momentum=0.9), keys(optimizer="sgd")),
+    "weight_decay": Key(keys(weight_decay=0.1), keys(optimizer="adamw")),
+    "gradient_clip_norm": Key(keys(gradient_clip_norm=1.0)),
+    "loss": Key(keys(loss="categorical_crossentropy"), network=True),
+    "label_smoothing": Key(keys(label_smoothing=0.1)),
+    "class_weights": Key(keys(class_weights="balanced")),
+    "epochs": Key(keys(epochs=3), epochs=1),
+    "early_stopping": Key(STOPPING),
+    "early_stopping.patience": Key(keys(early_stopping__patience=4), STOPPING),
+    "early_stopping.min_delta": Key(keys(early_stopping__min_delta=0.1), STOPPING),
+    "selected_epoch": Key(keys(selected_epoch="best"), epochs=0),
+    "precision": Key(keys(precision="bfloat16"), keys(input_scaling="imagenet"), network=True),
+    "deterministic": Key(keys(deterministic=True)),
+    "seeds": Key(keys(seeds=[0])),
+    "like": Key({}),
+}
+WITHOUT_JOBS = ("seeds", "like")  # `seeds` of one experiment and `like` add or rename runs: the rows of runs
+SHARED = ("cache_pixels", "split_images", "plan_augmentation", "plot_augmentation", "describe_networks", *REPORTS)
+
+
+def experiment_of(key: str) -> str:
+    return f"with_{key.replace('.', '_')}"
+
+
+@pytest.fixture(scope="module")
+def each_key_changed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """One plan in which each of many experiments has another value of one key, and one is as it was."""
+    folder = tmp_path_factory.mktemp("keys") / "copy"
+    shutil.copytree(finished, folder)
+    start = {"like": "binary", "weights": "random"}
+    before = {experiment_of(key): {**start, **one.before} for key, one in EXPERIMENT_KEYS.items()}
+    before["untouched"] = start
+    write_config(folder / "before.yaml", {"name": "keys", "experiments": before, "only": list(before)})
+    fake_run(folder, "table.yaml", "before.yaml")
+    after = {experiment_of(key): one.after for key, one in EXPERIMENT_KEYS.items()}
+    write_config(folder / "after.yaml", {"experiments": after})
+    return dry_run(folder, "table.yaml", "before.yaml", "after.yaml")
+
+
+@pytest.mark.parametrize(
+    "key", [pytest.param(key, id=f"{key} -> its training, what follows -> {one.epochs if key not in WITHOUT_JOBS else 0} epochs")
+            for key, one in EXPERIMENT_KEYS.items()]
+)
+def test_rerun_table_of_experiment_keys(each_key_changed: Plan, key: str) -> None:
+    name = experiment_of(key)
+    seen = {job for job in each_key_changed.jobs if name in job.split()}
+    network = {f"check_network {name}"} if EXPERIMENT_KEYS[key].network else set()
+    assert seen == (set() if key in WITHOUT_JOBS else run_jobs(name) | network)
+
+
+def test_rerun_table_of_experiment_keys_leaves_others_alone(each_key_changed: Plan) -> None:
+    assert not [job for job in each_key_changed.jobs if "untouched" in job.split()]
+    others = {job for job in each_key_changed.jobs if " with_" not in job}
+    pixels = {f"cache_pixels 48 {folder}" for folder in FOLDERS if folder.split("/")[1] in CLASSES["binary"]}
+    assert others == {*pixels, "plan_augmentation binary 0 3", "describe_networks", *REPORTS}
+    assert each_key_changed.epochs == sum(
+        one.epochs for key, one in EXPERIMENT_KEYS.items() if key not in WITHOUT_JOBS
+    )
+
+
+@pytest.fixture(scope="module")
+def with_phantoms(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on drawn phantoms."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    copy_project(project, folder)
+    phantoms = {"train_per_class": 10, "test_per_class": 5, "seed": 5}
+    write_config(folder / "table.yaml", {**CONFIG, "images": None, "phantoms": phantoms})
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+PHANTOM_KEYS = {"train_per_class": 5, "test_per_class": 10, "seed": 10}  # as sets of numbers, two are as before
+
+
+@pytest.mark.parametrize("key", [pytest.param(key, id=f"phantoms.{key} -> all -> 4 epochs") for key in PHANTOM_KEYS])
+def test_rerun_table_of_phantoms(with_phantoms: Path, tmp_path: Path, key: str) -> None:
+    plan = planned(with_phantoms, Row(key, set(), config={"phantoms": {key: PHANTOM_KEYS[key]}}), tmp_path)
+    networks = {"check_network binary", "check_network multiclass", "describe_networks"}
+    assert plan.jobs == {*READS, "make_phantoms"} - networks
+    assert plan.epochs == 4
+
+
+def keys_of_schema(project: Path) -> set[str]:
+    """The keys of config.yaml that hold values, `experiment.` in front of those of experiments."""
+    schema = json.loads((project / "workflow/schemas/config.schema.json").read_text())
+
+    def walk(node: dict[str, Any], place: str) -> Iterator[str]:
+        if "$ref" in node:
+            yield from walk(schema["$defs"][node["$ref"].rpartition("/")[2]], place)
+        for part in [part for kind in ("anyOf", "oneOf", "allOf") for part in node.get(kind, [])]:
+            yield from walk(part, place)
+        for name, value in node.get("properties", {}).items():
+            yield f"{place}{name}"
+            yield from walk(value, f"{place}{name}.")
+        inner = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
+        for value in inner:
+            if isinstance(value, dict):
+                yield from walk(value, f"{place}*.")
+
+    found = {re.sub(r"^(override|experiment_defaults|(experiments|extras)\.\*)\.", "experiment.", key) for key in walk(schema, "")}
+    return {key for key in found if not any(other.startswith(f"{key}.") for other in found)}
+
+
+def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
+    rows = {row.change.split(":")[0] for row in [*KEYS, *MORE]}
+    rows |= {f"experiment.{key}" for key in EXPERIMENT_KEYS} | {f"phantoms.{key}" for key in PHANTOM_KEYS}
+    sections = {"experiments", "extras", "override", "experiment_defaults"}  # their keys have rows
+    assert sorted(keys_of_schema(project) - rows - sections) == []

@@ -21,7 +21,7 @@ from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
 
 # How long a training is, which epoch is kept, when it is saved: no part of what it is (cxrflow.training.identity).
-WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states", "seed"}
+WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states"}
 DECIDING = ("plan_augmentation", "split_images", "cache_pixels", "make_phantoms")
 
 
@@ -67,7 +67,7 @@ def _changed_settings(record: Mapping[str, Any], job: Job) -> Iterator[str]:
     before = job.before
     if before is None:  # Snakemake's records are gone, the training's own is there
         before = f"--settings {shlex.quote(json.dumps(record['settings']))} --threads {record['threads']}"
-        before += f" --device {flags_of(job.command)['device'][0]}"
+        before += f" --seed {job.wildcards['seed']} --device {flags_of(job.command)['device'][0]}"
     for difference in differences(before, job.command):
         if difference.name not in WITHOUT_EFFECT:
             yield str(difference)

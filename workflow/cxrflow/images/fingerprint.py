@@ -33,11 +33,12 @@ def folder_fingerprint(root: Path, folders: list[str], seen: Path | None = None)
     stamps = file_stamps(root, folders)
     last = _read_seen(seen) if seen else None
     if last and {p: size for p, (size, _) in stamps.items()} == {p: row[0] for p, row in last["files"].items()}:
-        touched = [path for path, (_, time) in stamps.items() if time != last["files"][path][1]]
+        moved = str(root) != last["root"]
+        touched = [path for path, (_, time) in stamps.items() if moved or time != last["files"][path][1]]
         hashes = {path: row[2] for path, row in last["files"].items()}
         if all(hashes[path] is None or _contents(root / path) == hashes[path] for path in touched):
             if touched and seen and os.access(seen.parent, os.W_OK):
-                write_seen(seen, last["fingerprint"], stamps, hashes)
+                write_seen(seen, root, last["fingerprint"], stamps, hashes)
             return str(last["fingerprint"])
     digest = hashlib.blake2b(digest_size=8)
     for path, (size, time) in sorted(stamps.items()):
@@ -74,18 +75,21 @@ def file_stamps(root: Path, folders: list[str]) -> Stamps:
     return found
 
 
-def write_seen(file: Path, fingerprint: str, stamps: Stamps, hashes: Mapping[str, str | None]) -> None:
+def write_seen(
+    file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes: Mapping[str, str | None]
+) -> None:
     """Write down what was indexed.
 
     Args:
         file: to write.
+        root: the data set's folder.
         fingerprint: the one that the index was made for.
         stamps: sizes and times from before the files were read, so that one which changes meanwhile is seen to.
         hashes: path to SHA-256, or an empty text where it could not be had. Files that are not named are no images, and count
             by their size.
     """
     files = {path: [size, time, hashes.get(path)] for path, (size, time) in sorted(stamps.items())}
-    write_text(file, json.dumps({"fingerprint": fingerprint, "files": files}, indent=0) + "\n")
+    write_text(file, json.dumps({"root": str(root), "fingerprint": fingerprint, "files": files}, indent=0) + "\n")
 
 
 def _read_seen(file: Path) -> dict[str, Any] | None:
