@@ -124,7 +124,7 @@ def _fake_training(folder: Path, command: str, seconds: int) -> None:
 
     sys.path.pop(0)
     training = folder / _flag(command, "training")
-    settings = json.loads(command.split("--settings '")[1].split("'")[0])
+    settings = json.loads(command.split("--settings '")[1].split("'", maxsplit=1)[0])
     weights = sha256_of_file(folder / _flag(command, "weights")) if "--weights " in command else None
     record = {
         "identity": training.parent.parent.name,
@@ -151,7 +151,9 @@ def _fake_index(folder: Path, command: str) -> None:
     from cxrflow.stage.files import sha256_of_file
 
     root = folder / _flag(command, "root")
-    classes = command.split("--classes ")[1].split(" --")[0].split()
+    classes = command.split("--classes ")[1].split(" --", maxsplit=1)[0].split()
     stamps = file_stamps(root, [f"{subset}/{name}" for subset in ("train", "test") for name in classes])
     hashes = {path: sha256_of_file(root / path) for path in stamps}
-    write_seen(folder / _flag(command, "seen"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes)
+    write_seen(
+        folder / _flag(command, "seen"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes
+    )

@@ -93,7 +93,8 @@ class Row:
 
 def rows_as_parameters(rows: Iterable[Row]) -> list[Any]:
     return [
-        pytest.param(row, id=f"{row.change} -> {row.words or in_words(row.jobs)} -> {row.epochs} epochs") for row in rows
+        pytest.param(row, id=f"{row.change} -> {row.words or in_words(row.jobs)} -> {row.epochs} epochs")
+        for row in rows
     ]
 
 
@@ -149,7 +150,9 @@ def body_changed(module: str) -> Callable[[Path], None]:
 
     def edit(folder: Path) -> None:
         file = folder / f"workflow/cxrflow/{module}.py"
-        text, count = re.subn(r"^(def [^\n]*(?:\n(?! {4}\S)[^\n]*)*?:\n)", r"\1    _ = 0\n", file.read_text(), count=1, flags=re.M)
+        text, count = re.subn(
+            r"^(def [^\n]*(?:\n(?! {4}\S)[^\n]*)*?:\n)", r"\1    _ = 0\n", file.read_text(), count=1, flags=re.M
+        )
         assert count == 1, module
         file.write_text(text)
 
@@ -157,7 +160,17 @@ def body_changed(module: str) -> Callable[[Path], None]:
 
 
 def touch_all(folder: Path) -> None:
-    for top in ("images", "workflow", "envs", "examples", "config.yaml", "table.yaml", "Snakefile", "profiles", "results"):
+    for top in (
+        "images",
+        "workflow",
+        "envs",
+        "examples",
+        "config.yaml",
+        "table.yaml",
+        "Snakefile",
+        "profiles",
+        "results",
+    ):
         for file in [folder / top, *(folder / top).rglob("*")]:
             os.utime(file)
 
@@ -223,30 +236,52 @@ EDITS = [
         retrained("binary"),
         edit=lambda folder: (shutil.rmtree(folder / ".snakemake"), laid_over(folder)) and None,
     ),
-    Row("a comment in a module", set(), edit=change_text("workflow/cxrflow/training/engine.py", "import", "# x\nimport")),
-    Row("a docstring", set(), edit=change_text("workflow/cxrflow/training/engine.py", '"""', '"""Another. ')),
-    Row("a blank in a rule's shell", onwards("embed_features"), edit=change_text(
-        "workflow/rules/evaluation.smk", "python -m cxrflow.embed_features ", "python  -m cxrflow.embed_features ")),
-    *(
-        Row(f"the code of {module}.py", onwards(rule), edit=body_changed(module))
-        for rule, module in MODULES.items()
+    Row(
+        "a comment in a module", set(), edit=change_text("workflow/cxrflow/training/engine.py", "import", "# x\nimport")
     ),
-    Row("the code of plotting/style.py", onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
-        edit=body_changed("plotting/style")),
+    Row("a docstring", set(), edit=change_text("workflow/cxrflow/training/engine.py", '"""', '"""Another. ')),
+    Row(
+        "a blank in a rule's shell",
+        onwards("embed_features"),
+        edit=change_text(
+            "workflow/rules/evaluation.smk", "python -m cxrflow.embed_features ", "python  -m cxrflow.embed_features "
+        ),
+    ),
+    *(Row(f"the code of {module}.py", onwards(rule), edit=body_changed(module)) for rule, module in MODULES.items()),
+    Row(
+        "the code of plotting/style.py",
+        onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
+        edit=body_changed("plotting/style"),
+    ),
     Row("the code of training/engine.py", onwards("train_model"), 4, edit=body_changed("training/engine")),
     Row("the code of evaluation/metrics.py", onwards("evaluate_model"), edit=body_changed("evaluation/metrics")),
     Row("one image added", onwards("index_images"), 2, edit=one_more_image),
-    Row("one image removed", onwards("index_images"), 4,
-        edit=lambda folder: (folder / "images/train/covid/0.png").unlink()),
+    Row(
+        "one image removed",
+        onwards("index_images"),
+        4,
+        edit=lambda folder: (folder / "images/train/covid/0.png").unlink(),
+    ),
     Row("one image replaced", onwards("index_images"), 2, edit=replace_image("train/pneumonia_bac/0.png")),
-    Row("one image renamed", onwards("index_images"), 2,
-        edit=rename("images/train/pneumonia_bac/0.png", "images/train/pneumonia_bac/9.png")),
+    Row(
+        "one image renamed",
+        onwards("index_images"),
+        2,
+        edit=rename("images/train/pneumonia_bac/0.png", "images/train/pneumonia_bac/9.png"),
+    ),
     Row("a test image replaced", onwards("index_images"), 0, edit=replace_image("test/covid/0.png")),
     Row("weights file replaced", retrained("binary"), 2, edit=weights_replaced),
     Row("claims.csv", REPORTS, edit=change_text("examples/demo_claims.csv", "\n", "\n\n")),
-    Row("a template of the report", {"assemble_report"},
-        edit=change_text("workflow/report/page/index.html.j2", "<", " <")),
-    Row("lock files: other package versions", {"assemble_report"}, edit=change_text("envs/cpu.lock", "numpy==", "numpy==9.")),
+    Row(
+        "a template of the report",
+        {"assemble_report"},
+        edit=change_text("workflow/report/page/index.html.j2", "<", " <"),
+    ),
+    Row(
+        "lock files: other package versions",
+        {"assemble_report"},
+        edit=change_text("envs/cpu.lock", "numpy==", "numpy==9."),
+    ),
 ]
 
 
@@ -266,19 +301,33 @@ KEYS = [
     Row("weights", retrained("multiclass"), 2, {"weights": "workflow/resources/weights"}),
     Row("weights_sources", REPORTS, 0, {"weights_sources": ["https://example.org/{path}"]}),
     Row("tasks.*.positive", onwards("evaluate_model binary"), 0, {"tasks": {"binary": {"positive": "normal"}}}),
-    Row("tasks.*.classes", onwards("split_images binary", "check_network binary"), 2,
-        {"tasks": {"binary": {"classes": ["normal", "pneumonia_bac"], "positive": None}}}),
+    Row(
+        "tasks.*.classes",
+        onwards("split_images binary", "check_network binary"),
+        2,
+        {"tasks": {"binary": {"classes": ["normal", "pneumonia_bac"], "positive": None}}},
+    ),
     Row("class_index", onwards("split_images binary", "check_network binary"), 2, {"class_index": "listed"}),
     Row("split", onwards("split_images"), 4, {"split": "split.csv"}),
     Row("validation_fraction", onwards("split_images"), 4, {"validation_fraction": 0.4}),
     Row("resampling", onwards("cache_pixels"), 4, {"resampling": "bilinear"}),
-    Row("augmentation: none", onwards("plan_augmentation") - onwards("plot_augmentation") | REPORTS, 4,
-        {"augmentation": "none"}),
+    Row(
+        "augmentation: none",
+        onwards("plan_augmentation") - onwards("plot_augmentation") | REPORTS,
+        4,
+        {"augmentation": "none"},
+    ),
     *(
         Row(f"augmentation.{key}", onwards("plan_augmentation"), 4, {"augmentation": {key: value}})
         for key, value in {
-            "rotation_range": 5, "width_shift_range": 0.1, "height_shift_range": 0.1, "shear_range": 0.5, "zoom_range": 0.2,
-            "channel_shift_range": 5, "horizontal_flip": False, "vertical_flip": False,
+            "rotation_range": 5,
+            "width_shift_range": 0.1,
+            "height_shift_range": 0.1,
+            "shear_range": 0.5,
+            "zoom_range": 0.2,
+            "channel_shift_range": 5,
+            "horizontal_flip": False,
+            "vertical_flip": False,
         }.items()
     ),
     Row("augmentation.without_effect", REPORTS, 0, {"augmentation": {"without_effect": []}}),
@@ -288,7 +337,7 @@ KEYS = [
         Row(f"tsne.{key}", onwards("embed_features"), 0, {"tsne": {key: value}})
         for key, value in {"perplexity": 6, "initialisation": "random", "learning_rate": 200, "seed": 1}.items()
     ),
-    Row("remarks", {"assemble_report"}, 0, {"remarks": "examples/demo.yaml"}),
+    Row("remarks", REPORTS, 0, {"remarks": ["On a laptop."]}),
     Row("claims", REPORTS, 0, {"claims": "study"}),
     Row("embed_images", onwards("plot_augmentation") | REPORTS, 0, {"embed_images": "all"}),
     Row("threads", onwards("train_model"), 4, {"threads": 1}),
@@ -322,20 +371,53 @@ def run_jobs(experiment: str, seed: int = 0) -> set[str]:
 MORE = [
     # 0 in truth: states are shared by all names. A plan cannot know, since there is no record below the new name.
     Row("name", set(READS), 4, {"name": "other"}, words="all, below the new name"),
-    Row("phantoms", {*READS, "make_phantoms"}, 4, {"images": None, "phantoms": {"train_per_class": 6}}, words="all"),
-    Row("epochs up for one experiment: 2 to 5",
-        (retrained("binary") | onwards("plot_augmentation binary") | {"plan_augmentation binary 0 5"}), 3,
-        {"experiments": {"binary": {"epochs": 5}}}),
-    Row("epochs down for one experiment", (retrained("binary") | onwards("plot_augmentation binary")
-        | {"plan_augmentation binary 0 1"}), 0, {"experiments": {"binary": {"epochs": 1}}}),
-    Row("experiment.task", run_jobs("binary") | {"check_network binary", "describe_networks", "split_images bac_vir",
-        "plan_augmentation bac_vir 0 2", "plot_augmentation bac_vir", *REPORTS}, 2,
-        {"experiments": {"binary": {"task": "bac_vir"}}}),
-    Row("one more experiment", run_jobs("third") | {"check_network third", "describe_networks", *REPORTS}, 2,
+    Row(
+        "phantoms",
+        {*onwards("index_images"), "make_phantoms"},
+        4,
+        {"images": None, "phantoms": {"train_per_class": 6}},
+        words="all",
+    ),
+    Row(
+        "epochs up for one experiment: 2 to 5",
+        (retrained("binary") | onwards("plot_augmentation binary") | {"plan_augmentation binary 0 5"}),
+        3,
+        {"experiments": {"binary": {"epochs": 5}}},
+    ),
+    Row(
+        "epochs down for one experiment",
+        (retrained("binary") | onwards("plot_augmentation binary") | {"plan_augmentation binary 0 1"}),
+        0,
+        {"experiments": {"binary": {"epochs": 1}}},
+    ),
+    Row(
+        "experiment.task",
+        run_jobs("binary")
+        | {
+            "check_network binary",
+            "describe_networks",
+            "split_images bac_vir",
+            "plan_augmentation bac_vir 0 2",
+            "plot_augmentation bac_vir",
+            *REPORTS,
+        },
+        2,
+        {"experiments": {"binary": {"task": "bac_vir"}}},
+    ),
+    Row(
+        "one more experiment",
+        run_jobs("third") | {"check_network third", "describe_networks", *REPORTS},
+        2,
         {"experiments": {"third": {"like": "binary", "learning_rate": 0.1}}, "only": ["binary", "multiclass", "third"]},
-        words="its own and the reports"),
-    Row("seeds", run_jobs("binary", 1) | run_jobs("multiclass", 1) | job_names("plan_augmentation {} 1 2", BOTH) | REPORTS, 4,
-        {"seeds": 2}, words="those of the new seed and the reports"),
+        words="its own and the reports",
+    ),
+    Row(
+        "seeds",
+        run_jobs("binary", 1) | run_jobs("multiclass", 1) | job_names("plan_augmentation {} 1 2", BOTH) | REPORTS,
+        4,
+        {"seeds": 2},
+        words="those of the new seed and the reports",
+    ),
     Row("with_extras", REPORTS, 0, {"with_extras": True}, words="nothing while `only` names others: reports"),
 ]
 
@@ -440,8 +522,13 @@ def each_key_changed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize(
-    "key", [pytest.param(key, id=f"{key} -> its training, what follows -> {one.epochs if key not in WITHOUT_JOBS else 0} epochs")
-            for key, one in EXPERIMENT_KEYS.items()]
+    "key",
+    [
+        pytest.param(
+            key, id=f"{key} -> its training, what follows -> {one.epochs if key not in WITHOUT_JOBS else 0} epochs"
+        )
+        for key, one in EXPERIMENT_KEYS.items()
+    ],
 )
 def test_rerun_table_of_experiment_keys(each_key_changed: Plan, key: str) -> None:
     name = experiment_of(key)
@@ -455,9 +542,7 @@ def test_rerun_table_of_experiment_keys_leaves_others_alone(each_key_changed: Pl
     others = {job for job in each_key_changed.jobs if " with_" not in job}
     pixels = {f"cache_pixels 48 {folder}" for folder in FOLDERS if folder.split("/")[1] in CLASSES["binary"]}
     assert others == {*pixels, "plan_augmentation binary 0 3", "describe_networks", *REPORTS}
-    assert each_key_changed.epochs == sum(
-        one.epochs for key, one in EXPERIMENT_KEYS.items() if key not in WITHOUT_JOBS
-    )
+    assert each_key_changed.epochs == sum(one.epochs for key, one in EXPERIMENT_KEYS.items() if key not in WITHOUT_JOBS)
 
 
 @pytest.fixture(scope="module")
@@ -477,8 +562,7 @@ PHANTOM_KEYS = {"train_per_class": 5, "test_per_class": 10, "seed": 10}  # as se
 @pytest.mark.parametrize("key", [pytest.param(key, id=f"phantoms.{key} -> all -> 4 epochs") for key in PHANTOM_KEYS])
 def test_rerun_table_of_phantoms(with_phantoms: Path, tmp_path: Path, key: str) -> None:
     plan = planned(with_phantoms, Row(key, set(), config={"phantoms": {key: PHANTOM_KEYS[key]}}), tmp_path)
-    networks = {"check_network binary", "check_network multiclass", "describe_networks"}
-    assert plan.jobs == {*READS, "make_phantoms"} - networks
+    assert plan.jobs == {*onwards("index_images"), "make_phantoms"}
     assert plan.epochs == 4
 
 
@@ -499,7 +583,10 @@ def keys_of_schema(project: Path) -> set[str]:
             if isinstance(value, dict):
                 yield from walk(value, f"{place}*.")
 
-    found = {re.sub(r"^(override|experiment_defaults|(experiments|extras)\.\*)\.", "experiment.", key) for key in walk(schema, "")}
+    found = {
+        re.sub(r"^(override|experiment_defaults|(experiments|extras)\.\*)\.", "experiment.", key)
+        for key in walk(schema, "")
+    }
     return {key for key in found if not any(other.startswith(f"{key}.") for other in found)}
 
 
@@ -508,3 +595,40 @@ def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
     rows |= {f"experiment.{key}" for key in EXPERIMENT_KEYS} | {f"phantoms.{key}" for key in PHANTOM_KEYS}
     sections = {"experiments", "extras", "override", "experiment_defaults"}  # their keys have rows
     assert sorted(keys_of_schema(project) - rows - sections) == []
+
+
+TRAIN = "  Train binary with seed 0"
+WORDS = [
+    Row(
+        "learning_rate",
+        set(),
+        config={"experiments": {"binary": {"learning_rate": 3e-4}}},
+        words=f"{TRAIN}, 2 epochs, about 18 min: learning_rate went from 0.0001 to 0.0003",
+    ),
+    Row(
+        "epochs",
+        set(),
+        config={"experiments": {"binary": {"epochs": 4}}},
+        words=f"{TRAIN}, 2 epochs, about 18 min: epochs went from 2 to 4",
+    ),
+    Row(
+        "image",
+        set(),
+        edit=replace_image("train/covid/0.png"),
+        words=f"{TRAIN}, 2 epochs, about 18 min: train/covid/0.png was replaced",
+    ),
+    Row(
+        "test image",
+        set(),
+        edit=replace_image("test/covid/0.png"),
+        words=f"{TRAIN}: follows from split_images, plan_augmentation, cache_pixels",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.change) for row in WORDS])
+def test_why_a_training_runs(finished: Path, tmp_path: Path, row: Row) -> None:
+    lines = planned(finished, row, tmp_path).lines
+    assert row.words in lines
+    looked = next((n for n, line in enumerate(lines) if line.startswith("only looked at")), len(lines))
+    assert (lines.index(row.words) > looked) == (row.change == "test image")

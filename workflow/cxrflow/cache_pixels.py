@@ -91,7 +91,9 @@ def main() -> None:
     parser.add_argument(
         "--pixels", type=Path, required=True, help="array to write (.npy); its rows are named in a CSV beside it"
     )
-    parser.add_argument("--store", type=Path, help="folder of decoded images, by their contents, to take from and add to")
+    parser.add_argument(
+        "--store", type=Path, help="folder of decoded images, by their contents, to take from and add to"
+    )
     args = parser.parse_args()
     index = pd.read_parquet(args.images)
     rows = index[(index["folder"] == args.folder) & index["status"].isin(["ok", "changed"])]

@@ -22,7 +22,9 @@ def backbone_parameters(backbone: str) -> dict[str, int]:
 def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--experiments", nargs="+", required=True, help="names of experiments")
-    parser.add_argument("--descriptions", type=Path, nargs="+", required=True, help="their networks (JSON), in this order")
+    parser.add_argument(
+        "--descriptions", type=Path, nargs="+", required=True, help="their networks (JSON), in this order"
+    )
     parser.add_argument("--backbones", nargs="*", default=[], help="backbones to count with and without top")
     parser.add_argument("--networks", type=Path, required=True, help="description to write (JSON)")
     args = parser.parse_args()

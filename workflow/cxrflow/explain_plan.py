@@ -62,7 +62,11 @@ def _own_reasons(job: Job) -> Iterator[str]:
         elif part.startswith("Incomplete output files"):
             yield "it was interrupted"
         elif part.startswith("Params have changed") and not changes:
-            yield "images have changed" if job.rule == "index_images" and _fingerprint_differs(job) else "its code has changed"
+            yield (
+                "images have changed"
+                if job.rule == "index_images" and _fingerprint_differs(job)
+                else "its code has changed"
+            )
 
 
 def _fingerprint_differs(job: Job) -> bool:

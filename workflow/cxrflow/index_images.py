@@ -233,7 +233,13 @@ def main() -> None:
         print(f"warning: {one_line(fault)}")
     write_table(args.images, index)
     if args.seen:
-        write_seen(args.seen, args.root, args.fingerprint, stamps, dict(zip(index["image"], index["sha256"].fillna(""), strict=True)))
+        write_seen(
+            args.seen,
+            args.root,
+            args.fingerprint,
+            stamps,
+            dict(zip(index["image"], index["sha256"].fillna(""), strict=True)),
+        )
     if args.image_list is None and (others := other_files(args.root, args.classes)):
         few = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
         print(f"note: {len(others)} other files are left alone ({one_line(few)}); images are {', '.join(SUFFIXES)}")

@@ -47,7 +47,9 @@ def verdict_on(job: Job, planned: Mapping[str, Job]) -> Verdict:
     wanted = int(_settings(flags)["epochs"])
     record_file, timing = Path(flags["training"][0]), Path(flags["timing"][0])
     if not record_file.is_file():
-        return Verdict(wanted, ["there is no finished training of this name; it goes on from its states, if it has some"], None)
+        return Verdict(
+            wanted, ["there is no finished training of this name; it goes on from its states, if it has some"], None
+        )
     record = read_json(record_file)
     reasons = [*_changed_settings(record, job), *_changes(job, planned), *_changed_contents(record, flags)]
     pace = _seconds_an_epoch(timing)

@@ -75,9 +75,7 @@ def file_stamps(root: Path, folders: list[str]) -> Stamps:
     return found
 
 
-def write_seen(
-    file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes: Mapping[str, str | None]
-) -> None:
+def write_seen(file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes: Mapping[str, str | None]) -> None:
     """Write down what was indexed.
 
     Args:
