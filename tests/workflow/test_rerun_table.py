@@ -1,6 +1,6 @@
-"""The rerun table: one row a change on a finished run, with the jobs that run again and the epochs that are trained, each exact.
+"""The rerun table: one row a change on a finished run, the jobs that run again and the epochs that are trained, each exact.
 
-The epochs of a dry run are those that `cxrflow.explain_plan` foresees; test_rerun_real.py trains for real, one row of each class.
+The run is one of made files, which Snakemake takes for finished; the epochs are those that `make why` foresees.
 """
 
 import json
@@ -182,6 +182,11 @@ def laid_over(folder: Path) -> None:
             os.utime(file)
 
 
+def records_lost(folder: Path) -> None:
+    shutil.rmtree(folder / ".snakemake")
+    laid_over(folder)
+
+
 def one_more_image(folder: Path) -> None:
     draw(folder / "images/train/pneumonia_vir/new.png", 999)
 
@@ -234,7 +239,7 @@ EDITS = [
     Row(
         ".snakemake deleted, and a fresh clone",
         retrained("binary"),
-        edit=lambda folder: (shutil.rmtree(folder / ".snakemake"), laid_over(folder)) and None,
+        edit=records_lost,
     ),
     Row(
         "a comment in a module", set(), edit=change_text("workflow/cxrflow/training/engine.py", "import", "# x\nimport")

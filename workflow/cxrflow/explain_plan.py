@@ -1,4 +1,4 @@
-"""Say what a run would do and why, one line a job: what is computed, with the time it took last time, and what is only looked at.
+"""Say what a run would do and why, one line a job: what is computed, how long that took last time, what is only looked at.
 
 Not a stage: it takes the arguments of Snakemake, plans as Snakemake would, and runs nothing.
 """

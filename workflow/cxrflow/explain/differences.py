@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 # Flags that name files to read or write: what is in them counts, and is told by the jobs that make them.
-FILES = (
-    "split manifest pixels weights images table picture model model-weights history timing training predictions metrics features "
-    "embedding separation figure shown networks audit scorecard report page runs plots network descriptions sheets splits claims assumptions "
-    "study-config locked-versions states store seen fingerprint root folder tensorboard record"
-).split()
+FILES = """
+    split manifest pixels weights images table picture model model-weights history timing training predictions
+    metrics features embedding separation figure shown networks audit scorecard report page runs plots network
+    descriptions sheets splits claims assumptions study-config locked-versions states store seen fingerprint root
+    folder tensorboard record
+""".split()
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def planned_jobs(arguments: Sequence[str]) -> list[Job]:
             raise Fault([line for line in said.getvalue().splitlines() if line.strip()]) from None
     finally:
         logger.removeFilter(see)
-    return [job for job in dict((tuple(job.outputs), job) for job in jobs).values() if job.outputs]
+    return [job for job in {tuple(job.outputs): job for job in jobs}.values() if job.outputs]
 
 
 def _job(info: Mapping[str, Any]) -> Job:
