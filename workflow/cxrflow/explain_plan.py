@@ -12,6 +12,7 @@ from cxrflow.explain.differences import differences, flags_of
 from cxrflow.explain.jobs import Job, planned_jobs
 from cxrflow.explain.trainings import Verdict, verdict_on
 from cxrflow.machine.duration import human
+from cxrflow.stage.command import stage_parser
 from cxrflow.stage.faults import Fault
 
 NOT_TOLD = {"Code has changed since last execution": "its rule has changed", "Forced execution": "it was asked for"}
@@ -86,8 +87,9 @@ def _last_seconds(job: Job) -> float | None:
 
 
 def main() -> int:
+    _, arguments = stage_parser(__doc__).parse_known_args()
     try:
-        lines = explain(planned_jobs(sys.argv[1:]))
+        lines = explain(planned_jobs(arguments))
     except Fault as fault:
         print(*fault.messages, sep="\n", file=sys.stderr)
         return 1
