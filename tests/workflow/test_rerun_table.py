@@ -300,11 +300,11 @@ def test_rerun_table(finished: Path, tmp_path: Path, row: Row) -> None:
 KEYS = [
     Row("images", REPORTS, 0, {"images": "moved"}, words="same contents elsewhere: reports"),
     Row("image_list", onwards("index_images"), 0, {"image_list": "list.csv"}),
-    Row("image_sources", REPORTS, 0, {"image_sources": ["https://example.org/{path}"]}),
+    Row("image_sources", set(), 0, {"image_sources": ["https://example.org/{path}"]}),
     Row("missing_images", onwards("index_images"), 0, {"missing_images": "warn"}),
     Row("on_bad_image", onwards("index_images"), 0, {"on_bad_image": "skip"}),
     Row("weights", retrained("multiclass"), 2, {"weights": "workflow/resources/weights"}),
-    Row("weights_sources", REPORTS, 0, {"weights_sources": ["https://example.org/{path}"]}),
+    Row("weights_sources", set(), 0, {"weights_sources": ["https://example.org/{path}"]}),
     Row("tasks.*.positive", onwards("evaluate_model binary"), 0, {"tasks": {"binary": {"positive": "normal"}}}),
     Row(
         "tasks.*.classes",
