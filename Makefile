@@ -9,6 +9,7 @@
 #   FLAGS=FLAGS     ## further flags for snakemake: FLAGS='--configfile my_xrays.yaml'
 #   CORES=N         ## cores to use (default: all)
 #   GPU=1           ## demo, study, extras, dry-run, doctor: TensorFlow's CUDA build, in .venv-gpu
+#   SLURM=1         ## study, extras, dry-run, doctor: on a Slurm cluster, docs/cluster.md
 #   PYTHON=PROGRAM  ## the Python to make the environment with (default: python3)
 
 SHELL = /bin/sh
@@ -21,6 +22,7 @@ CORES = all
 CONFIG =
 FLAGS =
 GPU =
+SLURM =
 PYTHON =
 KIND = $(if $(filter-out 0 no,$(GPU)),gpu,cpu)
 VENV = $(if $(filter gpu,$(KIND)),.venv-gpu,.venv)
@@ -49,7 +51,8 @@ values = set --; \
 	if [ -n "$(1)$(CONFIG_GIVEN)" ]; then set -- "$$@" $(1) $(CONFIG); fi; \
 	if [ $$\# -gt 0 ]; then set -- $(2) "$$@"; fi;
 CONFIG_GIVEN = $(if $(strip $(CONFIG)),yes)
-snakemake = $(call use,$(VENV)) $(call values,$(1),--config) python -m snakemake --cores $(CORES) $(FLAGS) "$$@"
+where = $(if $(filter-out 0 no,$(SLURM)),--workflow-profile profiles/slurm,--cores $(CORES))
+snakemake = $(call use,$(VENV)) $(call values,$(1),--config) python -m snakemake $(where) $(FLAGS) "$$@"
 # Where the report lies, by the name in a config file (not where the name may come from elsewhere).
 report = @name=$$(sed -n 's/^name: *\([A-Za-z0-9_+.-]*\).*/\1/p' $(1)); \
 	$(if $(findstring name=,$(CONFIG))$(findstring --,$(FLAGS)),:,echo "report: results/$$name/report/index.html")
@@ -78,7 +81,8 @@ why: data-there environment ## what make study would compute and what it would o
 	@$(call use,$(VENV)) $(call values,,--config) python -m cxrflow.explain_plan --cores $(CORES) $(FLAGS) "$$@"
 
 doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
-	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock "$$@"
+	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock \
+		$(if $(filter-out 0 no,$(SLURM)),--slurm) "$$@"
 
 test: lint ## all checks of lint, and the tests that take seconds
 	$(call check,pytest -m 'not slow')

@@ -15,6 +15,7 @@ from cxrflow.training.claim import claimed
 from killing import Lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True], ids=["ends", "is killed"])
 def test_two_processes_on_one_training(reference: Reference, killed: bool) -> None:
     """The first is held still until the second waits; then it goes on, or dies."""

@@ -33,6 +33,7 @@ def test_kill_resume_at_many_moments(tmp_path_factory: pytest.TempPathFactory) -
     assert_unharmed(training, moments, 0, 60, training.results("whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_kill_resume_by_a_signal_that_asks(reference: Reference, signum: signal.Signals) -> None:
     """The state is written at the next step, and the next run goes on exactly behind it."""

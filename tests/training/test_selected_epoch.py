@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cxrflow.stage.faults import Fault
 from small_training import epochs_trained, train_small
 from tiny_training import TinyTraining
 
@@ -57,3 +58,8 @@ def test_selected_epoch_that_was_not_kept_is_trained_again_from_the_state_before
     train_small(tiny, "ends there", "states of five", epochs=5)
     assert tiny.results("other")[WEIGHTS] == tiny.results("ends there")[WEIGHTS]
     assert tiny.results("other")["history.csv"] == tiny.results("out")["history.csv"]
+
+
+def test_selected_epoch_behind_the_last_is_told(tiny: TinyTraining) -> None:
+    with pytest.raises(Fault, match="selected_epoch: 7 is behind the last of 6 epochs"):
+        train_small(tiny, "out", epochs=6, selected_epoch=7)

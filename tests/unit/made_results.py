@@ -303,6 +303,8 @@ def made_audit(classes: list[str]) -> dict[str, Any]:
         "same_bytes_in_several_classes": [],
         "same_but_for_case": [],
         "patients_known": True,
+        "patients": 4,
+        "without_patient": 2,
         "patients_in_train_and_test": {"cohen-13": ["test/covid/a.png", "test/covid/b.png", "train/covid/c.png"]},
         "licences": {"CC BY 4.0": 237, "CC BY-NC-SA": 20, "not given": 49},
         "sources": {"COVID-19 image data collection": 69, "Kermany et al.": 237},

@@ -4,6 +4,7 @@ import ast
 import doctest
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +16,7 @@ from cxrflow.claims.registry import MEASURES
 from cxrflow.config.models import Config
 from cxrflow.config.read import PARTIAL_KEYS, laid_over, read_config, read_yaml
 from cxrflow.config.set_values import set_values
+from cxrflow.write_config import Seen, config_text
 from documents import (
     FENCE,
     FILES,
@@ -83,6 +85,8 @@ def test_the_rule_graph_has_every_rule() -> None:
         "publish_results",
         "tabulate_results",
         "verify_results",
+        "write_config",
+        "predict_images",
         "fetch_images",
         "fetch_weights",
     }
@@ -102,9 +106,12 @@ def test_make_targets_and_variables_exist(name: str) -> None:
 
 
 def overlay_named(name: str, file: str) -> dict[str, Any]:
-    """A config file of a command: one of the checkout, or an overlay of the same document, which is named for its file."""
+    """A config file of a command: one of the checkout, one that the document has written, or an overlay that it shows."""
     if (PROJECT / file).is_file():
         return read_yaml(PROJECT / file)
+    if any(words[2:3] == ["cxrflow.write_config"] and words[-2:] == ["--config", file] for words in commands(name)):
+        seen = Seen("classes", "stratified", ["clear", "opacity"], Counter({("", "clear"): 12, ("", "opacity"): 12}))
+        return dict(yaml.safe_load(config_text(Path(file).stem, Path("/tmp/x"), None, seen)))
     overlays = [yaml.safe_load(text) for _, text in blocks(name, "yaml overlay")]
     return next(overlay for overlay in overlays if f"{overlay['name']}.yaml" == file)
 

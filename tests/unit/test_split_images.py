@@ -56,11 +56,12 @@ def test_an_image_that_is_missing_moves_no_other(image_folder: Path) -> None:
 )
 def test_properties_of_the_split(sizes: list[int], fraction: float) -> None:
     rows = [
-        {"image": f"train/c{place}/{number:03}.png", "class": f"c{place}", "subset_folder": "train", "status": "ok"}
+        {"image": f"train/c{place}/{number:03}.png", "class": f"c{place}", "subset_folder": "train"}
         for place, size in enumerate(sizes)
         for number in range(size)
     ]
-    split = split_like_keras(pd.DataFrame(rows), [f"c{place}" for place in range(len(sizes))], fraction)
+    index = pd.DataFrame(rows).assign(status="ok", patient=None)
+    split = split_like_keras(index, [f"c{place}" for place in range(len(sizes))], fraction)
     assert len(split) == sum(sizes) and split["image"].is_unique
     counts = split[split["subset"] == "validation"].groupby("class").size()
     for place, size in enumerate(sizes):
@@ -78,8 +79,8 @@ def test_a_table_of_ones_own(image_folder: Path) -> None:
     )
     split = split_by_table(index, ["covid", "normal"], table)
     assert split.to_dict("records") == [
-        {"image": "test/normal/normal_t0.png", "class": "normal", "subset": "training"},
-        {"image": "train/covid/covid_0.png", "class": "covid", "subset": "test"},
+        {"image": "test/normal/normal_t0.png", "class": "normal", "subset": "training", "patient": None},
+        {"image": "train/covid/covid_0.png", "class": "covid", "subset": "test", "patient": None},
     ]
 
 

@@ -22,9 +22,11 @@ def test_all_stages_have_a_rule() -> None:
         "show_augmentation",
         "clean_states",
         "follow_training",
+        "predict_images",
         "publish_results",
         "tabulate_results",
         "verify_results",
+        "write_config",
     }
     stages = {file.stem for file in (PROJECT / "workflow/cxrflow").glob("*.py")} - {"__init__", *programs}
     assert set(RULES) == stages

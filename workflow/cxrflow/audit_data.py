@@ -24,7 +24,8 @@ def audit_data(index: pd.DataFrame) -> dict[str, Any]:
         why it is unreadable), `per_folder`, `modes` and `formats` by class, `conversions` (how pixels were converted, to
         the number of images), `width` and `height` ranges in pixels, `share_png_224_rgb` (0 to 1), groups of ids:
         `same_bytes`, `same_bytes_in_train_and_test`, `same_bytes_in_several_classes`, `same_but_for_case`;
-        `patients_known`, `patients_in_train_and_test`, `licences`, `sources`.
+        `patients_known`, `patients` (how many are), `without_patient` (images), `patients_in_train_and_test`, `licences`,
+        `sources`.
     """
     used = index[index["status"].isin(["ok", "changed"])]
     unreadable = index[index["status"] == "unreadable"]
@@ -50,6 +51,8 @@ def audit_data(index: pd.DataFrame) -> dict[str, Any]:
         "same_bytes_in_several_classes": _ids(rows for rows in same_bytes if rows["class"].nunique() > 1),
         "same_but_for_case": _ids(rows for _, rows in used.groupby(used["image"].str.casefold()) if len(rows) > 1),
         "patients_known": bool(used["patient"].notna().any()),
+        "patients": int(used["patient"].nunique()),
+        "without_patient": int(used["patient"].isna().sum()),
         "patients_in_train_and_test": _patients_on_both_sides(used),
         "licences": _counts(used["licence"].fillna("not given")),
         "sources": _counts(used["source"].fillna("not given")),
@@ -98,7 +101,10 @@ def main() -> None:
     audit = audit_data(pd.read_parquet(args.images))
     write_json(args.audit, audit)
     shared = len(audit["patients_in_train_and_test"])
-    patients = f"patients in train and test: {shared}" if audit["patients_known"] else "patients are not known"
+    patients = "patients are not known"
+    if audit["patients_known"]:
+        patients = f"{audit['patients']} patients, {shared} of them in train and test"
+        patients += f"; {audit['without_patient']} images of unknown patients" if audit["without_patient"] else ""
     for doubt in doubts(audit):
         print(f"warning: {one_line(doubt)}")
     print(f"{audit['images']} of {audit['listed']} images; {patients}")

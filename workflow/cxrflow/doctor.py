@@ -15,6 +15,7 @@ from cxrflow.config.models import Config
 from cxrflow.config.read import laid_over, read_config, read_yaml
 from cxrflow.config.set_values import set_values
 from cxrflow.images import SUBSET_FOLDERS
+from cxrflow.machine.cluster import examine_cluster
 from cxrflow.machine.duration import duration_finding
 from cxrflow.machine.findings import Finding, fault, note
 from cxrflow.machine.gpu import ask_tensorflow, gpu_finding, gpus_in_machine
@@ -112,10 +113,16 @@ def main() -> None:
     parser.add_argument(
         "--short", action="store_true", help="a few lines in less than a second; does not ask TensorFlow"
     )
+    parser.add_argument(
+        "--slurm",
+        action="store_true",
+        help="a Slurm cluster's partitions, GPUs and accounting, for profiles/slurm, in place of this machine's GPU",
+    )
     args = parser.parse_args()
     config, findings = config_and_faults(laid_over(read_yaml(*args.config), set_values(args.set)))
     findings += examine_packages(args.lock, config.versions if config else "reported")
-    findings.append(examine_gpu(args.short, config.device if config else "auto"))
+    device = config.device if config else "auto"
+    findings += examine_cluster(os.environ) if args.slurm else [examine_gpu(args.short, device)]
     if config:
         findings += [*cores_finding(config, os.cpu_count() or 1), *examine_config(config, args.results)]
     for line in (short_list if args.short else long_list)(findings):

@@ -28,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     set_up_device(args.device, args.threads)
     training = read_json(args.training)
-    split = pd.read_csv(args.split)
+    split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     test = split[split["subset"] == "test"]
     model = keras.saving.load_model(args.model, compile=False, safe_mode=True)
     output = predict_in_batches(model, open_pixels(args.pixels), test["image"].tolist())

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--device", choices=CHOICES, default="auto", help="auto takes a GPU where there is one")
     args = parser.parse_args()
     set_up_device(args.device, args.threads)
-    split = pd.read_csv(args.split)
+    split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     rows = split[split["subset"].isin(SUBSETS_OF[args.feature_images])]
     model = keras.saving.load_model(args.model, compile=False, safe_mode=True)
     hidden = keras.Model(model.input, model.get_layer("last_hidden").output)

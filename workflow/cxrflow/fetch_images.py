@@ -16,6 +16,7 @@ from cxrflow.machine.findings import some_of
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, raise_all
 from cxrflow.stage.files import sha256_of_file, write_table
+from cxrflow.stage.tables import read_csv_as_text
 
 # The one file of the study's list whose length is not known has a little more than 4 MB.
 LARGEST_IMAGE = 64_000_000
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the images go")
     parser.add_argument("--record", type=Path, required=True, help="what is there and what is not, to write (CSV)")
     args = parser.parse_args()
-    image_list = pd.read_csv(args.image_list, dtype="string")
+    image_list = read_csv_as_text(args.image_list, "image_list")
     wanted = wanted_images(image_list, args.sources)
     limits = replace(args.limits, largest_bytes=min(args.limits.largest_bytes, LARGEST_IMAGE))
     not_fetched = fetch_files(wanted, args.folder, limits, args.workers, licences(image_list))

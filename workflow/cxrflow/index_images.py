@@ -1,31 +1,31 @@
 """List every image of a data set with its contents' hash, its size and mode, and what is known of it.
 
-The data set is a folder that holds train/<class>/ and test/<class>/. With --image-list, a CSV says which files make it up
-(column `path`; `sha256` or else `git_blob_sha1`, where given, is checked; source, patient, sex, age, view and licence are
-taken over); without, it is what lies in the class folders. Headers are read first, and what they show to be wrong is told at
-once; then each image is decoded once, so that a damaged one is told now, before any training.
+The data set is a folder that holds train/<class>/ and test/<class>/, or <class>/ alone, or files that a list gives a class.
+With --image-list, a CSV says which files make it up (column `path`; `label` and `split` with the layout `listed`; `sha256` or
+else `git_blob_sha1`, where given, is checked; source, patient, sex, age, view and licence are taken over); without, it is what
+lies in the class folders. Headers are read first, and what they show to be wrong is told at once; then each image is decoded
+once, so that a damaged one is told now, before any training.
 """
 
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
-from cxrflow.config.suggest import did_you_mean
 from cxrflow.download.contents import git_blob_sha1_of_file
-from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.images.decode import read_header, read_image
-from cxrflow.images.fingerprint import file_stamps, write_seen
-from cxrflow.images.folder import SUFFIXES, folder_contents, name_fault
+from cxrflow.images.fingerprint import folder_stamps, list_stamps, write_seen
+from cxrflow.images.folder import SUFFIXES, class_folders
+from cxrflow.images.listing import EXPECTED, KNOWN_OF_IMAGE, LAYOUTS, Patients, list_images, other_files
+from cxrflow.images.look import LOOKS, looks_of
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault, one_line, raise_all
+from cxrflow.stage.faults import Fault, one_line
 from cxrflow.stage.files import sha256_of_file, write_table
+from cxrflow.stage.tables import read_csv_as_text
 
-KNOWN_OF_IMAGE = ("source", "patient", "sex", "age", "view", "licence")
-EXPECTED = ["expected_sha256", "expected_git_blob_sha1"]
 FAULTY = ("missing", "unreadable", "changed")
 TOLD = {
     "missing": "missing",
@@ -35,26 +35,33 @@ TOLD = {
 
 
 def index_images(
-    root: Path, classes: list[str], image_list: pd.DataFrame | None = None, workers: int = 1
+    root: Path,
+    classes: list[str],
+    image_list: pd.DataFrame | None = None,
+    workers: int = 1,
+    layout: str = "train_test",
+    patients: Patients | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Index the images of some classes.
 
     Args:
-        root: folder that holds train/<class>/ and test/<class>/.
-        classes: the class folders to look at; others are left alone.
-        image_list: table with a column `path` (relative to `root`), or None for what lies in the folders.
+        root: the data set's folder.
+        classes: the classes to look at; others are left alone.
+        image_list: table with a column `path` (relative to `root`), or None for what lies in the class folders.
         workers: threads that read and decode.
+        layout: one of `cxrflow.images.listing.LAYOUTS`.
+        patients: how it is known which images show the same patient.
 
     Returns:
         The index, one row an image sorted by its id, and a message for each image that is missing, unreadable or
         differs from the list. Column `status` is ok, missing, unreadable or changed (used all the same), `fault` why
-        an image is unreadable, `conversions` how its pixels are made 8 bits of grey or RGB, where they are not.
+        an image is unreadable, `conversions` how its pixels are made 8 bits of grey or RGB, where they are not,
+        `brightness`, `contrast` and `colour` how it looks (0 to 255, see `cxrflow.images.look`).
 
     Raises:
-        Fault: the folder, or a class folder in it, does not exist or holds no image.
+        Fault: the folder, or a class folder in it, does not exist or holds no image; the list is wrong.
     """
-    _check_folders(root, classes, image_list)
-    listed = _found_images(root, classes) if image_list is None else _listed_images(image_list, classes)
+    listed = list_images(root, classes, layout, image_list, patients)
     rows = listed.to_dict("records")
     # What libraries warn of is odd but no fault; what would make a picture another is checked here.
     with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings(action="ignore"):
@@ -65,7 +72,9 @@ def index_images(
     index = pd.DataFrame(rows).drop(columns=EXPECTED)
     for column in ("bytes", "width", "height"):
         index[column] = index[column].astype("Int64")
-    for column in ("sha256", "mode", "format", "conversions", "fault", *KNOWN_OF_IMAGE):
+    for column in LOOKS:
+        index[column] = index[column].astype("Float64")
+    for column in ("sha256", "mode", "format", "conversions", "fault", "listed_subset", *KNOWN_OF_IMAGE):
         index[column] = index[column].astype("string")
     return index, fault_messages(root, index, FAULTY)
 
@@ -76,99 +85,10 @@ def fault_messages(root: Path, index: pd.DataFrame, statuses: Collection[str]) -
     return [f"{root / image}: {TOLD[status].format(fault)}" for image, status, fault in rows.itertuples(index=False)]
 
 
-def _check_folders(root: Path, classes: list[str], image_list: pd.DataFrame | None) -> None:
-    if not root.is_dir():
-        raise Fault(f"{root}: no such folder; `images` names the folder that holds train/<class>/ and test/<class>/")
-    faults = []
-    for subset in SUBSET_FOLDERS:
-        there = (
-            sorted(folder.name for folder in (root / subset).iterdir() if folder.is_dir())
-            if (root / subset).is_dir()
-            else []
-        )
-        for name in classes:
-            if name not in there:
-                faults.append(
-                    f"{root / subset / name}: no such class folder{did_you_mean(name, there)} "
-                    f"(found in {subset}/: {', '.join(there) or 'nothing'})"
-                )
-            elif image_list is None and not _is_image_there(root / subset / name):
-                faults.append(f"{root / subset / name}: holds no image ({', '.join(SUFFIXES)})")
-    raise_all(faults)
-
-
-def _is_image_there(folder: Path) -> bool:
-    contents = folder_contents(folder)
-    return bool(contents.images or contents.faults)
-
-
-def other_files(root: Path, classes: Iterable[str]) -> list[str]:
-    """Ids of the files in the class folders that are not taken for images, by their names."""
-    return sorted(
-        other.relative_to(root).as_posix()
-        for subset in SUBSET_FOLDERS
-        for name in classes
-        for other in folder_contents(root / subset / name).others
-    )
-
-
-def _found_images(root: Path, classes: Iterable[str]) -> pd.DataFrame:
-    rows = []
-    for subset in SUBSET_FOLDERS:
-        for name in classes:
-            contents = folder_contents(root / subset / name)
-            found = dict.fromkeys(contents.images, "") | contents.faults
-            for path, fault in found.items():
-                image = path.relative_to(root).as_posix()
-                rows.append({**_named(image, fault), "subset_folder": subset, "class": name})
-    return _listing(pd.DataFrame(rows))
-
-
-def _named(image: str, fault: str = "") -> dict[str, str]:
-    """An image's id and what is wrong with it; a name that no table can hold is escaped, and wrong."""
-    wrong = name_fault(image)
-    return {"image": one_line(image) if wrong else image, "fault": fault or wrong}
-
-
-def _listed_images(image_list: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    if "path" not in image_list:
-        raise Fault(f"image list: no column `path`; it has {', '.join(image_list.columns)}")
-    faults, rows = [], []
-    for row in image_list.to_dict("records"):
-        image = str(row["path"])
-        parts = PurePosixPath(image).parts
-        if len(parts) < 3 or parts[0] not in SUBSET_FOLDERS or ".." in parts:
-            faults.append(f"image list: {image!r}: must be train/<class>/<file> or test/<class>/<file>")
-        elif parts[1] in classes:
-            rows.append(row | _named(image) | {"subset_folder": parts[0], "class": parts[1]})
-    if not faults and not rows:
-        faults.append(
-            f"image list: names no image of the classes {', '.join(classes)}; for images of your own set `image_list: null`"
-        )
-    faults += [f"image list: {image}: named twice" for image in _repeated(row["image"] for row in rows)]
-    raise_all(faults)
-    return _listing(pd.DataFrame(rows))
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    series = pd.Series(list(names), dtype="string")
-    return sorted(series[series.duplicated()].unique())
-
-
-def _listing(rows: pd.DataFrame) -> pd.DataFrame:
-    rows["folder"] = rows["subset_folder"] + "/" + rows["class"]
-    for column in EXPECTED:
-        known = column.removeprefix("expected_")
-        rows[column] = rows[known].fillna("") if known in rows else ""
-    for column in KNOWN_OF_IMAGE:
-        rows[column] = rows[column].replace("", None) if column in rows else None
-    columns = ["image", "folder", "subset_folder", "class", *KNOWN_OF_IMAGE, *EXPECTED, "fault"]
-    return rows[columns].sort_values("image", ignore_index=True)
-
-
 def _look_at_header(path: Path, fault: str) -> dict[str, object]:
     """What an image file is by its header; `fault` is what is already known to be wrong with it."""
-    found: dict[str, object] = dict.fromkeys(("bytes", "sha256", "width", "height", "mode", "format", "conversions"))
+    names = ("bytes", "sha256", "width", "height", "mode", "format", "conversions", *LOOKS)
+    found: dict[str, object] = dict.fromkeys(names)
     if fault:
         return {**found, "status": "unreadable"}
     try:
@@ -189,12 +109,12 @@ def _look_at_contents(path: Path, row: dict[str, object]) -> dict[str, object]:
         return {}
     found: dict[str, object] = {"sha256": sha256_of_file(path)}
     try:
-        _, conversions = read_image(path)
+        rgb, conversions = read_image(path)
     except Fault as fault:
         return {**found, "status": "unreadable", "fault": one_line(str(fault))}
     other = _differing_hash(path, row, found["sha256"])
     changed = {"status": "changed", "fault": other} if other else {}
-    return {**found, "conversions": "; ".join(conversions), **changed}
+    return {**found, **looks_of(rgb), "conversions": "; ".join(conversions), **changed}
 
 
 def _differing_hash(path: Path, row: dict[str, object], sha256: object) -> str:
@@ -207,8 +127,11 @@ def _differing_hash(path: Path, row: dict[str, object], sha256: object) -> str:
 
 def main() -> None:
     parser = stage_parser(__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="folder that holds train/<class>/ and test/<class>/")
-    parser.add_argument("--classes", nargs="+", required=True, help="class folders to index")
+    parser.add_argument("--root", type=Path, required=True, help="the data set's folder")
+    parser.add_argument("--classes", nargs="+", required=True, help="classes to index")
+    parser.add_argument("--layout", choices=LAYOUTS, default="train_test", help="how images lie below the folder")
+    parser.add_argument("--patients-column", help="column of the list that names patients (default: `patient`)")
+    parser.add_argument("--patients-pattern", help="regular expression whose group in a file name is the patient")
     parser.add_argument("--image-list", type=Path, help="CSV that says which files make up the data set")
     parser.add_argument("--missing-images", choices=("error", "warn"), default="error")
     parser.add_argument("--on-bad-image", choices=("error", "skip"), default="error")
@@ -217,9 +140,14 @@ def main() -> None:
     parser.add_argument("--fingerprint", default="", help="of the files, to be kept with what is seen of them")
     parser.add_argument("--seen", type=Path, help="where to note what is seen of the files (JSON)")
     args = parser.parse_args()
-    stamps = file_stamps(args.root, [f"{subset}/{name}" for subset in SUBSET_FOLDERS for name in args.classes])
-    image_list = pd.read_csv(args.image_list, dtype="string") if args.image_list else None
-    index, faults = index_images(args.root, args.classes, image_list, args.workers)
+    stamps = (
+        list_stamps(args.root, args.image_list)
+        if args.layout == "listed"
+        else folder_stamps(args.root, [folder for *_, folder in class_folders(args.classes, args.layout)])
+    )
+    image_list = read_csv_as_text(args.image_list, "image_list") if args.image_list else None
+    patients = Patients(args.patients_column, args.patients_pattern)
+    index, faults = index_images(args.root, args.classes, image_list, args.workers, args.layout, patients)
     borne = {
         *(FAULTY if args.missing_images == "warn" else ()),
         *(["unreadable"] if args.on_bad_image == "skip" else ()),
@@ -233,16 +161,13 @@ def main() -> None:
         print(f"warning: {one_line(fault)}")
     write_table(args.images, index)
     if args.seen:
-        write_seen(
-            args.seen,
-            args.root,
-            args.fingerprint,
-            stamps,
-            dict(zip(index["image"], index["sha256"].fillna(""), strict=True)),
-        )
-    if args.image_list is None and (others := other_files(args.root, args.classes)):
+        hashes = dict(zip(index["image"], index["sha256"].fillna(""), strict=True))
+        write_seen(args.seen, args.root, args.fingerprint, stamps, hashes)
+    if args.image_list is None and (others := other_files(args.root, args.classes, args.layout)):
         few = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
         print(f"note: {len(others)} other files are left alone ({one_line(few)}); images are {', '.join(SUFFIXES)}")
+    unknown = int(index["patient"].isna().sum())
+    print(f"patients: {index['patient'].nunique()} known" + (f"; {unknown} images without one" if unknown else ""))
     counts = index["status"].value_counts()
     print(f"{len(index)} images: {', '.join(f'{count} {status}' for status, count in counts.items())}")
 

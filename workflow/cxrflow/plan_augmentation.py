@@ -53,7 +53,8 @@ def main() -> None:
     )
     parser.add_argument("--manifest", type=Path, required=True, help="manifest to write (Parquet)")
     args = parser.parse_args()
-    epochs = plan_augmentation(pd.read_csv(args.split), args.seed, args.epochs, args.ranges, args.validation_augmented)
+    split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
+    epochs = plan_augmentation(split, args.seed, args.epochs, args.ranges, args.validation_augmented)
     rows = write_manifest(args.manifest, epochs)
     print(f"{args.epochs} epochs, {rows} rows")
 

@@ -98,7 +98,9 @@ def main() -> None:
     args = parser.parse_args()
     with styled():
         figure = embedding_figure(
-            pd.read_csv(args.embedding, keep_default_na=False), read_json(args.separation), args.title
+            pd.read_csv(args.embedding, dtype={"class": str}, keep_default_na=False),
+            read_json(args.separation),
+            args.title,
         )
         write_figure(figure, args.figure)
 

@@ -70,8 +70,10 @@ def main() -> None:
     args = _parser().parse_args()
     settings: dict[str, Any] = args.settings
     number = _selected_number(settings)
+    if number is not None and number > settings["epochs"]:
+        raise Fault(f"selected_epoch: {number} is behind the last of {settings['epochs']} epochs")
     device = set_up_device(args.device, args.threads, settings["deterministic"])
-    split = pd.read_csv(args.split)
+    split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     pixels = open_pixels(args.pixels)
     first_epoch = read_epoch(args.manifest, 1)
     parts = identity_parts(settings, args.seed, args.threads, device, args.weights, split, first_epoch, pixels)
@@ -86,7 +88,7 @@ def main() -> None:
         with claimed(folder, _say):
             end = _trained_to(args, folder, split, pixels, settings["epochs"])
             # Where the end was reached before and this epoch was not kept, it is trained up to here again.
-            selected = _trained_to(args, folder, split, pixels, number) if number else end
+            selected = _trained_to(args, folder, split, pixels, number) if number is not None else end
             epoch = _write_network(args, selected)
             _write_records(args, end, epoch, parts, images)
             tidy_states(folder, args.keep_states, [end, selected])

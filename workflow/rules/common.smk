@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
+from cxrflow.config.fields import SPLIT_RULES
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, network_settings, training_settings, whole_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
-from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.fingerprint import folder_fingerprint
+from cxrflow.images.fingerprint import folder_fingerprint, list_fingerprint
+from cxrflow.machine.cluster import examine_cluster
+from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.faults import Fault
@@ -24,6 +26,7 @@ except Fault as fault:
 PROJECT = Path(os.path.relpath(workflow.basedir))
 RESULTS = Path("results") / CONFIG.name
 STATES = Path("results") / "states"  # by what a training is, so shared by all names
+SEEN = RESULTS / "images_seen.json"  # no output: it must outlive the index that is made again
 PIXELS = Path("results") / "pixels"  # of single images, by their contents: shared, too
 RESOURCES = PROJECT / "workflow" / "resources"
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
@@ -47,7 +50,7 @@ os.environ.update(
 wildcard_constraints:
     experiment="|".join(map(re.escape, SELECTED)),
     task="|".join(map(re.escape, CONFIG.tasks)),
-    folder="(train|test)/[^/]+",
+    folder="((train|test)/)?[^/]+",
     seed=r"\d+",
     size=r"\d+",
     epochs=r"\d+",
@@ -70,6 +73,23 @@ def existing(path, key):
     return path or []
 
 
+def images_fingerprint():
+    """What the images look like from outside; the last index's fingerprint where their contents are as they were then."""
+    if CONFIG.layout == "listed":
+        try:
+            return list_fingerprint(IMAGES, existing(IMAGE_LIST, "image_list"), SEEN)
+        except Fault as fault:
+            raise WorkflowError(*fault.messages) from None
+    return folder_fingerprint(IMAGES, CONFIG.folders_of(CLASSES), SEEN)
+
+
+def patients_flags():
+    """How index_images knows which images show the same patient."""
+    keys = CONFIG.patients.model_dump(exclude_none=True) if CONFIG.patients else {}
+    # One word each: a pattern may begin with a dash.
+    return [f"--patients-{key}={value}" for key, value in keys.items()]
+
+
 def settings_of(experiment):
     """An experiment's settings as plain values."""
     return experiment_settings(CONFIG, experiment)
@@ -83,8 +103,8 @@ def runs(pattern):
 def pixels_of(wildcards):
     """The decoded pixels of an experiment's task."""
     settings = settings_of(wildcards.experiment)
-    size, classes = settings["image_size"], settings["classes"]
-    return [RESULTS / f"pixels/{size}/{subset}/{name}.npy" for subset in SUBSET_FOLDERS for name in classes]
+    folders = CONFIG.folders_of(settings["classes"])
+    return [RESULTS / f"pixels/{settings['image_size']}/{folder}.npy" for folder in folders]
 
 
 def split_of(wildcards):
@@ -126,9 +146,10 @@ if weights_faults:
 
 def examine_before_start():
     """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
+    through_slurm = workflow.executor_plugin and workflow.executor_plugin.name == "slurm"
     findings = [
         *examine_packages(PROJECT / "envs" / f"{CONFIG.environment}.lock", CONFIG.versions),
-        examine_gpu(short=True, device=CONFIG.device),
+        *(examine_cluster(os.environ) if through_slurm else [examine_gpu(short=True, device=CONFIG.device)]),
         *examine_config(CONFIG, Path("results")),
     ]
     print(*short_list(findings), sep="\n", file=sys.stderr)
@@ -140,12 +161,13 @@ STARTED = time.time()
 
 
 def errors_in_logs():
-    """What the stages of this run said was wrong, once more: on the screen it stands far above."""
+    """What the stages of this run said was wrong, once more: on the screen it stands far above. And what Slurm ended."""
     folders = (Path("results/logs"), RESULTS / "logs")
     logs = [path for folder in folders for path in folder.rglob("*.log") if path.stat().st_mtime >= STARTED]
-    return [
+    of_stages = [
         f"{path}: {line}"
         for path in sorted(logs)
         for line in path.read_text().splitlines()
         if line.startswith("error: ")
     ]
+    return of_stages + jobs_ended_by_slurm(Path(".snakemake/slurm_logs"), STARTED)

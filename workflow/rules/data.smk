@@ -1,8 +1,8 @@
 # The data set: from image files to an index, an audit, a split for each task, and decoded pixels.
 #
-# Requires: a folder with train/<class>/ and test/<class>/ (`images`), the internet (`images: study`), or nothing (`phantoms`).
+# Requires: a folder of images (`images`, `layout`), the internet (`images: study`), or nothing (`phantoms`).
 # Makes:    results/images/{list}/ (shared by all results), images.parquet, data_audit.json, split/{task}.csv,
-#           pixels/{size}/{train,test}/{class}.npy
+#           pixels/{size}/{folder}.npy, the folder as in the layout: train/covid, or covid
 
 if CONFIG.phantoms:
 
@@ -81,9 +81,6 @@ if FETCHED:
             """
 
 
-SEEN = RESULTS / "images_seen.json"  # no output: it must outlive the index that is made again
-
-
 rule index_images:
     """List the images with their contents' hashes."""
     message:
@@ -97,10 +94,12 @@ rule index_images:
     params:
         root=IMAGES,
         classes=CLASSES,
+        layout=CONFIG.layout,
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
+        patients=patients_flags(),
         missing_images=CONFIG.missing_images,
         on_bad_image=CONFIG.on_bad_image,
-        fingerprint=folder_fingerprint(IMAGES, [f"{s}/{c}" for s in SUBSET_FOLDERS for c in CLASSES], SEEN),
+        fingerprint=images_fingerprint(),
         seen=SEEN,
         code=code_hash("cxrflow.index_images"),
     log:
@@ -117,7 +116,9 @@ rule index_images:
         python -m cxrflow.index_images \
             --root {params.root:q} \
             --classes {params.classes:q} \
+            --layout {params.layout:q} \
             {params.image_list:q} \
+            {params.patients:q} \
             --missing-images {params.missing_images:q} \
             --on-bad-image {params.on_bad_image:q} \
             --workers {threads:q} \
@@ -159,13 +160,19 @@ rule split_images:
         "Split the images of task {wildcards.task} into training, validation and test by {params.rule}."
     input:
         images=rules.index_images.output.images,
-        table=[] if CONFIG.split == "keras" else existing(CONFIG.split, "split"),
+        table=[] if CONFIG.split in SPLIT_RULES else existing(CONFIG.split, "split"),
     output:
         split=RESULTS / "split/{task}.csv",
     params:
         classes=lambda wildcards: CONFIG.classes_of(wildcards.task),
         rule=CONFIG.split,
         validation_fraction=CONFIG.validation_fraction,
+        # Of a made split alone, so that the others are not made again for them.
+        made=(
+            ["--test-fraction", CONFIG.test_fraction, "--seed", CONFIG.split_seed]
+            if CONFIG.split == "stratified"
+            else []
+        ),
         code=code_hash("cxrflow.split_images"),
     log:
         RESULTS / "logs/split_images/{task}.log",
@@ -182,6 +189,7 @@ rule split_images:
             --classes {params.classes:q} \
             --rule {params.rule:q} \
             --validation-fraction {params.validation_fraction:q} \
+            {params.made:q} \
             --split {output.split:q} 2>&1 | tee {log:q}
         """
 

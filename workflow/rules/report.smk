@@ -25,6 +25,13 @@ AUGMENTED = CONFIG.augmentation != "none" and CONFIG.embed_images != "none"
 SHEETS = [RESULTS / f"plots/augmentation/{task}.json" for task in TASKS] if AUGMENTED else []
 EVERYTHING = canonical_json(whole_settings(CONFIG))
 
+
+# Seconds of work on small files: not worth a cluster's job.
+localrules:
+    score_claims,
+    assemble_report,
+
+
 if CLAIMS:
 
     rule score_claims:

@@ -25,6 +25,13 @@ def merged_experiments(raw: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(named, Mapping):
             continue
         merged[section] = {}
+        faults += [f"{section}: {name!r} is no name; write it in quotes" for name in named if not isinstance(name, str)]
+    if faults:
+        raise Fault(faults)
+    for section in SECTIONS:
+        named = raw.get(section)
+        if not isinstance(named, Mapping):
+            continue
         for name, own in named.items():
             try:
                 merged[section][name] = layered(layers_of(raw, section, str(name))) if _is_keys(own) else own
@@ -52,6 +59,8 @@ def layers_of(raw: Mapping[str, Any], section: str, name: str) -> list[tuple[str
         like = keys.get("like")
         if like is None:
             break
+        if not isinstance(like, str):
+            raise Fault(f"{place}.{name}.like: {like!r} is not allowed; it takes the name of an experiment")
         if like in seen:
             raise Fault(f"{place}.{name}.like: '{like}' comes back to itself ({' -> '.join([*seen, like])})")
         if like not in everything or not _is_keys(everything[like][1]):

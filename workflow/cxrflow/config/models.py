@@ -18,8 +18,20 @@ from pydantic import (
     model_validator,
 )
 
-from cxrflow.config.backbones import BACKBONES
-from cxrflow.config.suggest import did_you_mean
+from cxrflow.config.fields import (
+    Backbone,
+    ClassName,
+    FileName,
+    Fraction,
+    ImageSource,
+    Positive,
+    Seeds,
+    WeightsSource,
+    as_list,
+    no_repeats,
+    word_or_other,
+)
+from cxrflow.images.folder import class_folders
 
 
 class Strict(BaseModel):
@@ -28,76 +40,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
-def _address_with(*names: str) -> AfterValidator:
-    """A check that an address is http or https, and names in {} nothing else than what is known of a file."""
-
-    def check(address: str) -> str:
-        asked = re.findall(r"{(.*?)}", address)
-        allowed = ", ".join(f"{{{name}}}" for name in names)
-        if not address.startswith(("http://", "https://")):
-            raise ValueError("must begin with https:// or http://")
-        if not asked or not set(asked) <= set(names):
-            raise ValueError(f"must say where the file's own part stands; allowed: {allowed}")
-        return address
-
-    return AfterValidator(check)
-
-
-def _known_backbone(name: str) -> str:
-    if name not in BACKBONES:
-        raise ValueError(
-            f"not a backbone of keras.applications{did_you_mean(name, BACKBONES)}; allowed: {', '.join(BACKBONES)}"
-        )
-    return name
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _word_or_other(value: Any) -> str:
-    if isinstance(value, str):
-        try:
-            float(value)  # within mappings of the command line numbers are texts
-        except ValueError:
-            return "<word>"
-    return "<word>" if value is None or isinstance(value, bool) else "<other>"
-
-
-def _seed_list(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return value
-    if value < 1:
-        raise ValueError("at least 1 seed is needed: a number of seeds (5 means 0 to 4) or a list of seeds")
-    return list(range(value))
-
-
-def _no_repeats(values: list[Any]) -> list[Any]:
-    if len(set(values)) != len(values):
-        raise ValueError("something is named twice")
-    return values
-
-
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_+.-]*$", max_length=80)]
-"""A name that becomes part of a path: letters, digits, and `_ + . -` behind the first."""
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_+. -]*$", max_length=80)]
-Backbone = Annotated[str, AfterValidator(_known_backbone)]
-Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, lt=2**31)]],
-    BeforeValidator(_seed_list),
-    AfterValidator(_no_repeats),
-    Field(min_length=1),
-]
-ImageSource = Annotated[str, _address_with("path", "sha256", "git_blob_sha1")]
-WeightsSource = Annotated[str, _address_with("path")]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[int, Field(ge=1)]
-
-
 class Task(Strict):
     """A classification task: a subset of the class folders of the data set."""
 
-    classes: Annotated[list[ClassName], Field(min_length=2), AfterValidator(_no_repeats)]
+    classes: Annotated[list[ClassName], Field(min_length=2), AfterValidator(no_repeats)]
     positive: ClassName | None = None
     """The class that sensitivity and specificity are about, against all others."""
 
@@ -149,7 +95,7 @@ class Step(Strict):
     """The learning rate falls behind named epochs."""
 
     kind: Literal["step"]
-    at: Annotated[list[Positive], Field(min_length=1), AfterValidator(_no_repeats)]
+    at: Annotated[list[Positive], Field(min_length=1), AfterValidator(no_repeats)]
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
 
@@ -189,12 +135,12 @@ Schedule = Annotated[
 ClassWeights = Annotated[
     Annotated[dict[ClassName, Annotated[float, Field(gt=0)]], Tag("<other>")]
     | Annotated[Literal["none", "balanced"], Tag("<word>")],
-    Discriminator(_word_or_other),
+    Discriminator(word_or_other),
     Field(description="none, balanced, or a weight for each class, such as {covid: 2, normal: 1}"),
 ]
 SelectedEpoch = Annotated[
     Annotated[Positive, Tag("<other>")] | Annotated[Literal["last", "best"], Tag("<word>")],
-    Discriminator(_word_or_other),
+    Discriminator(word_or_other),
     Field(description="last, best, or the number of an epoch, from 1"),
 ]
 
@@ -237,12 +183,12 @@ class Experiment(Strict):
 
 AugmentationOrNone = Annotated[
     Annotated[Augmentation, Tag("<other>")] | Annotated[Literal["none"], Tag("<word>")],
-    Discriminator(_word_or_other),
+    Discriminator(word_or_other),
     Field(description="none, or a mapping of ranges, such as {rotation_range: 50}"),
 ]
 NumberOrAuto = Annotated[
     Annotated[float, Field(gt=0), Tag("<other>")] | Annotated[Literal["auto"], Tag("<word>")],
-    Discriminator(_word_or_other),
+    Discriminator(word_or_other),
     Field(description="auto, or a number above 0"),
 ]
 
@@ -264,6 +210,27 @@ class Phantoms(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
+class Patients(Strict):
+    """How it is known which images show the same patient: a column of the image list, or a pattern on file names."""
+
+    column: str | None = None
+    pattern: str | None = None
+    """A regular expression that is searched in the file's name; its one group is the patient."""
+
+    @model_validator(mode="after")
+    def _one_way_that_works(self) -> "Patients":
+        if (self.column is None) == (self.pattern is None):
+            raise ValueError("must have either column or pattern")
+        if self.pattern is not None:
+            try:
+                groups = re.compile(self.pattern).groups
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"pattern: {self.pattern!r} is no regular expression ({error})") from None
+            if groups != 1:
+                raise ValueError(f"pattern: {self.pattern!r} must have one group in (), the patient; it has {groups}")
+        return self
+
+
 class Config(Strict):
     """The whole config, after defaults, `like` and `override` are worked into each experiment."""
 
@@ -271,7 +238,11 @@ class Config(Strict):
     remarks: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
     images: str | None = None
     phantoms: Phantoms | None = None
+    layout: Literal["train_test", "classes", "listed"] = "train_test"
     image_list: str | None = None
+    patients: Annotated[
+        Patients | None, Field(description="empty, {column: NAME} or {pattern: REGULAR_EXPRESSION}")
+    ] = None
     image_sources: Annotated[list[ImageSource], Field(min_length=1)] = [
         "https://raw.githubusercontent.com/danieldelijani/COVID-Detection-Machine-Learning-Model/"
         "6137995d9f7ec98bdab4f2f51fb71c9e42f8a0cd/Covid_Data_GradientCrescent/all/{path}",
@@ -285,12 +256,14 @@ class Config(Strict):
     class_index: Literal["alphabetical", "listed"] = "alphabetical"
     split: str = "keras"
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     resampling: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "nearest"
     augmentation: AugmentationOrNone = Augmentation()
     validation_augmented: Literal["study", "clean"] = "study"
     experiments: Annotated[dict[FileName, Experiment], Field(min_length=1)]
     extras: dict[FileName, Experiment] = {}
-    only: Annotated[list[FileName], BeforeValidator(_as_list)] | None = None
+    only: Annotated[list[FileName], BeforeValidator(as_list)] | None = None
     with_extras: bool = False
     seeds: Seeds = Field(default=1, validate_default=True)
     feature_images: Literal["training_folder", "test_folder", "both"] = "training_folder"
@@ -310,6 +283,10 @@ class Config(Strict):
         if self.images != "study" or self.phantoms is not None or self.image_list is None:
             return None
         return f"images/{'study' if self.image_list == 'study' else PurePath(self.image_list).stem}"
+
+    def folders_of(self, classes: list[str]) -> list[str]:
+        """The folders of some classes: those of the images and, whatever the layout, those of their decoded pixels."""
+        return [folder for _, _, folder in class_folders(classes, self.layout)]
 
     def selected(self) -> dict[str, Experiment]:
         """The experiments that this run is about, extras included where they are asked for."""

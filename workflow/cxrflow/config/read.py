@@ -44,8 +44,13 @@ def read_yaml(*paths: str | Path) -> dict[str, Any]:
     for path in paths:
         try:
             read = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
+        except UnicodeDecodeError:
+            raise Fault(f"{path}: not UTF-8 text") from None
+        # A date that no calendar has is a ValueError; brackets in brackets may be deeper than Python goes.
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise Fault(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(read, Mapping | None):
+            raise Fault(f"{path}: holds no keys with values, such as `name: study`, but {type(read).__name__}")
         result = laid_over(result, read or {})
     return result
 
@@ -160,6 +165,7 @@ def _faults_between_keys(raw: Mapping[str, Any], config: Config) -> list[str]:
         faults.append("images, phantoms: both given; name a folder of images, or have phantoms drawn, not both")
     if config.images == "study" and config.phantoms is None and config.image_list is None:
         faults.append("image_list: missing; `images: study` fetches the files of a list: study, or a CSV with hashes")
+    faults += _faults_of_layout(config)
     both = sorted(set(config.experiments) & set(config.extras))
     faults += [f"extras.{name}: there is an experiment of this name already" for name in both]
     everything = {**config.experiments, **config.extras}
@@ -171,6 +177,28 @@ def _faults_between_keys(raw: Mapping[str, Any], config: Config) -> list[str]:
     for section in SECTIONS:
         for name, experiment in getattr(config, section).items():
             faults += [_at(raw, section, name, key, why) for key, why in _faults_of_experiment(config, experiment)]
+    return faults
+
+
+def _faults_of_layout(config: Config) -> list[str]:
+    """Faults of `split` and `patients` that the layout or the image list shows."""
+    faults = []
+    own = config.image_list not in (None, "study")
+    if config.phantoms is not None and config.layout != "train_test":
+        faults.append(f"layout: {config.layout}, but phantoms are drawn into train/ and test/; leave it at train_test")
+    elif config.layout != "train_test" and config.image_list == "study":
+        faults.append(
+            "image_list: the study's files lie in train/ and test/; with another layout set it to null or a CSV"
+        )
+    elif config.layout == "listed" and not own:
+        faults.append("image_list: missing; with `layout: listed` it is a CSV with the columns path and label")
+    if config.split == "keras" and config.layout != "train_test":
+        allowed = "stratified, or a CSV" + (", or listed" if config.layout == "listed" else "")
+        faults.append(f"split: keras needs train/ and test/ (layout: train_test); allowed here: {allowed}")
+    if config.split == "listed" and config.layout != "listed":
+        faults.append("split: listed is the column `split` of an image list, and goes with `layout: listed` alone")
+    if config.patients is not None and config.patients.column is not None and not own:
+        faults.append("patients.column: there is no image list of your own with this column; name one as image_list")
     return faults
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from cxrflow.explain.differences import differences, flags_of
 from cxrflow.explain.jobs import Job
-from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.fingerprint import changed_files
+from cxrflow.images.fingerprint import changed_files, folder_stamps, list_stamps
+from cxrflow.images.folder import class_folders
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
 
@@ -93,9 +93,14 @@ def _changes(job: Job, planned: Mapping[str, Job]) -> Iterator[str]:
 
 
 def _changed_images(flags: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Iterator[str]:
-    folders = [f"{subset}/{name}" for subset in SUBSET_FOLDERS for name in flags["classes"]]
-    changes = changed_files(Path(flags["root"][0]), folders, Path(flags["seen"][0]))
-    own = tuple(f"train/{name}/" for name in classes)
+    root, layout = Path(flags["root"][0]), flags["layout"][0]
+    own: tuple[str, ...]
+    if layout == "listed":  # the list says which class a file is of, and may say another now
+        stamps, own = list_stamps(root, Path(flags["image-list"][0])), ("",)
+    else:
+        stamps = folder_stamps(root, [folder for *_, folder in class_folders(flags["classes"], layout)])
+        own = tuple(f"{folder}/" for subset, _, folder in class_folders(classes, layout) if subset != "test")
+    changes = changed_files(root, stamps, Path(flags["seen"][0]))
     yield from (f"{path} was {what}" for path, what in sorted(changes.items()) if path.startswith(own))
 
 

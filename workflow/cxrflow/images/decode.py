@@ -61,6 +61,11 @@ def decode_image(path: Path, size: int, resampling: str) -> NDArray[np.uint8]:
         rgb, _ = read_image(path)
     except Fault as fault:
         raise Fault(f"{path}: unreadable: {fault}") from None
+    return resized(rgb, size, resampling)
+
+
+def resized(rgb: Image.Image, size: int, resampling: str) -> NDArray[np.uint8]:
+    """A decoded image as uint8 array of shape (size, size, 3)."""
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), RESAMPLING[resampling])
     return np.asarray(rgb, dtype=np.uint8)

@@ -8,11 +8,13 @@ fingerprint is that of the last index.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file, write_text
+from cxrflow.stage.tables import read_rows
 
 Stamps = dict[str, tuple[int, int]]
 """Path below the data set's folder to size in bytes and modification time in ns."""
@@ -30,7 +32,19 @@ def folder_fingerprint(root: Path, folders: list[str], seen: Path | None = None)
         seen: what `write_seen` wrote at the last index. Where the contents are the same, the fingerprint is the same, too;
             only files whose time is another are read for that, once.
     """
-    stamps = file_stamps(root, folders)
+    return _fingerprint(root, folder_stamps(root, folders), seen)
+
+
+def list_fingerprint(root: Path, image_list: Path, seen: Path | None = None) -> str:
+    """The same of the files that an image list names; one that is not there counts as empty.
+
+    Raises:
+        Fault: the list cannot be read, or has no column `path`.
+    """
+    return _fingerprint(root, list_stamps(root, image_list), seen)
+
+
+def _fingerprint(root: Path, stamps: Stamps, seen: Path | None) -> str:
     last = _read_seen(seen) if seen else None
     if last and {p: size for p, (size, _) in stamps.items()} == {p: row[0] for p, row in last["files"].items()}:
         moved = str(root) != last["root"]
@@ -46,33 +60,53 @@ def folder_fingerprint(root: Path, folders: list[str], seen: Path | None = None)
     return digest.hexdigest()
 
 
-def changed_files(root: Path, folders: list[str], seen: Path) -> dict[str, str]:
+def changed_files(root: Path, stamps: Stamps, seen: Path) -> dict[str, str]:
     """Files of a data set that are not as they were at the last index: path to added, removed or replaced."""
     last = _read_seen(seen)
     if last is None:
         return {}
-    now, then = file_stamps(root, folders), last["files"]
-    changes = {path: "added" if path in now else "removed" for path in now.keys() ^ then.keys()}
-    for path in now.keys() & then.keys():
+    then = last["files"]
+    changes = {path: "added" if path in stamps else "removed" for path in stamps.keys() ^ then.keys()}
+    for path in stamps.keys() & then.keys():
         size, time, contents = then[path]
-        if now[path][0] != size or (now[path][1] != time and contents and _contents(root / path) != contents):
+        if stamps[path][0] != size or (stamps[path][1] != time and contents and _contents(root / path) != contents):
             changes[path] = "replaced"
     return changes
 
 
-def file_stamps(root: Path, folders: list[str]) -> Stamps:
+def folder_stamps(root: Path, folders: Iterable[str]) -> Stamps:
     """Sizes and times of the files below some folders of a data set."""
-    found: Stamps = {}
-    for folder in folders:
-        for parent, _, names in os.walk(root / folder):
-            for name in names:
-                path = os.path.join(parent, name)  # noqa: PTH118 - three times faster
-                try:
-                    status = os.stat(path)  # noqa: PTH116
-                except OSError:  # a link that leads nowhere or to itself: told by the stage that indexes
-                    status = os.lstat(path)
-                found[os.path.relpath(path, root)] = (status.st_size, status.st_mtime_ns)
-    return found
+    paths = (
+        os.path.join(parent, name)  # noqa: PTH118 - three times faster
+        for folder in folders
+        for parent, _, names in os.walk(root / folder)
+        for name in names
+    )
+    return {os.path.relpath(path, root): _stamp(path) for path in paths}
+
+
+def list_stamps(root: Path, image_list: Path) -> Stamps:
+    """Sizes and times of the files that an image list names; zeros for one that is not there.
+
+    Raises:
+        Fault: the list cannot be read, or has no column `path`.
+    """
+    header, rows = read_rows(image_list, "image_list")
+    if "path" not in header:
+        raise Fault(f"image_list: {image_list}: no column `path`; it has {', '.join(header)}")
+    paths = {row[header.index("path")] for row in rows}
+    return {path: _stamp(os.path.join(root, path)) for path in sorted(paths) if "\0" not in path}  # noqa: PTH118
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Size and modification time; zeros where nothing is there."""
+    for look in (os.stat, os.lstat):  # a link that leads nowhere or to itself: told by the stage that indexes
+        try:
+            status = look(path)
+        except OSError:
+            continue
+        return status.st_size, status.st_mtime_ns
+    return 0, 0
 
 
 def write_seen(file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes: Mapping[str, str | None]) -> None:

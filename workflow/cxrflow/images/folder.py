@@ -2,8 +2,12 @@
 
 import os
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+
+from cxrflow.images import SUBSET_FOLDERS
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom")
 
@@ -17,6 +21,13 @@ class Contents:
     others: list[Path] = field(default_factory=list)
     faults: dict[Path, str] = field(default_factory=dict)
     """What may hide images, and why it does not count: folders that cannot be read, are links, or are named as images."""
+
+
+def class_folders(classes: Iterable[str], layout: str) -> list[tuple[str, str, str]]:
+    """Subset folder (or an empty text), class and path of each class folder of a layout that has them."""
+    if layout == "train_test":
+        return [(subset, name, f"{subset}/{name}") for subset, name in product(SUBSET_FOLDERS, classes)]
+    return [("", name, name) for name in classes]
 
 
 def folder_contents(folder: Path) -> Contents:

@@ -1,16 +1,16 @@
 """Images and weights: are those that the selected experiments need where the config says?"""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cxrflow.config.models import Config
 from cxrflow.config.suggest import did_you_mean
 from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.folder import SUFFIXES, folder_contents
+from cxrflow.images.folder import SUFFIXES, class_folders, folder_contents
 from cxrflow.machine.findings import Finding, fault, note, ok, size, some_of
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.faults import Fault
+from cxrflow.stage.tables import read_rows
 
 STUDY_LIST = Path(__file__).resolve().parents[2] / "resources" / "study_files.csv"
 
@@ -27,7 +27,7 @@ class Images:
     bytes_to_fetch: int = 0
 
     def count(self, classes: list[str], subset_folder: str) -> int:
-        """Number of images of some classes in train or test."""
+        """Number of images of some classes in train or test; where the split is yet to be made, as many as will be."""
         return sum(len(self.folders.get((subset_folder, name), ())) for name in classes)
 
 
@@ -52,11 +52,54 @@ def find_images(config: Config, results: Path = Path("results")) -> Images:
             "(images: study fetches them)"
         )
         return Images({}, [fault("images", f"{told}; {what}")])
-    root = Path(config.images)
-    found = {(s, c): _images_in(root, s, c) for s in SUBSET_FOLDERS for c in classes}
+    return _in_folder(config, Path(config.images), classes)
+
+
+def _in_folder(config: Config, root: Path, classes: list[str]) -> Images:
+    """The images of a folder that is there, by its layout."""
+    if config.layout == "listed":
+        return _of_list_with_labels(config, root, classes)
+    found = {(s, c): _images_in(root / folder, root) for s, c, folder in class_folders(classes, config.layout)}
+    if config.layout == "classes":
+        findings = _findings_of_folders(root, found)
+        return Images(_shared_out(config, {name: images for (_, name), images in found.items()}), findings)
     if config.image_list is None:
         return Images(found, _findings_of_folders(root, found))
     return _against_list(config, root, found)
+
+
+def _shared_out(config: Config, images_of: dict[str, set[str]]) -> FolderImages:
+    """Images of each class as train and test, in the shares of a split that is yet to be made: good for their numbers."""
+    folders: FolderImages = {}
+    for name, images in images_of.items():
+        listed = sorted(images)
+        test = round(len(listed) * config.test_fraction)
+        folders["train", name], folders["test", name] = set(listed[test:]), set(listed[:test])
+    return folders
+
+
+def _of_list_with_labels(config: Config, root: Path, classes: list[str]) -> Images:
+    """The images that a list gives the classes, and those of them that are not there."""
+    path, name = _image_list(config)
+    try:
+        header, rows = read_rows(path, "image_list")
+    except Fault as wrong:
+        return Images({}, [fault("images", message) for message in wrong.messages])
+    if absent := [column for column in ("path", "label") if column not in header]:
+        return Images({}, [fault("images", f"image_list: {path}: no column {' and no column '.join(absent)}")])
+    labels = {row[header.index("path")]: row[header.index("label")] for row in rows}
+    of_class = {one: {image for image, label in labels.items() if label == one} for one in classes}
+    if empty := [one for one, images in of_class.items() if not images]:
+        near = "; it has " + some_of(sorted(set(labels.values())))
+        return Images({}, [fault("images", f"{name} has no image with the label {some_of(empty, 4)}{near}")])
+    missing = sorted(image for images in of_class.values() for image in images if not (root / image).is_file())
+    counts = ", ".join(f"{one} {len(images)}" for one, images in of_class.items())
+    found = ok("images", f"{name}, below {root}: {counts}")
+    if missing:
+        text = f"{root}: {len(missing)} images of {name} are missing: {some_of(missing, 3)}"
+        told = note if config.missing_images == "warn" else fault
+        found = told("images", f"{text}; get them, or set missing_images: warn")
+    return Images(_shared_out(config, of_class), [found])
 
 
 def _against_list(config: Config, root: Path, found: FolderImages) -> Images:
@@ -90,8 +133,9 @@ def _fetched(config: Config, folder: Path, classes: list[str]) -> Images:
         listed = listed_images(path, classes)
     except Fault as wrong:
         return Images({}, [fault("images", message) for message in wrong.messages])
-    with path.open(encoding="utf-8", newline="") as file:
-        bytes_of = {row["path"]: row.get("bytes") or "" for row in csv.DictReader(file)}
+    header, rows = read_rows(path, "image_list")
+    named = [dict(zip(header, row, strict=True)) for row in rows]
+    bytes_of = {row["path"]: row.get("bytes", "") for row in named}
     absent = sorted(image for image in bytes_of if not (folder / image).is_file())
     total = len(bytes_of)
     if not absent:
@@ -121,11 +165,10 @@ def listed_images(image_list: Path, classes: list[str]) -> FolderImages:
     """
     if not image_list.is_file():
         raise Fault(f"image_list: {image_list}: no such file; allowed: study, a CSV with a column `path`, or null")
-    with image_list.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if "path" not in (rows.fieldnames or ()):
-            raise Fault(f"image_list: {image_list}: no column `path`; it has {', '.join(rows.fieldnames or ['none'])}")
-        paths = [row["path"] for row in rows]
+    header, rows = read_rows(image_list, "image_list")
+    if "path" not in header:
+        raise Fault(f"image_list: {image_list}: no column `path`; it has {', '.join(header)}")
+    paths = [row[header.index("path")] for row in rows]
     listed: FolderImages = {(s, c): set() for s in SUBSET_FOLDERS for c in classes}
     for path in paths:
         folder = PurePosixPath(path).parts[:2]
@@ -134,8 +177,8 @@ def listed_images(image_list: Path, classes: list[str]) -> FolderImages:
     return listed
 
 
-def _images_in(root: Path, subset: str, name: str) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in folder_contents(root / subset / name).images}
+def _images_in(folder: Path, root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in folder_contents(folder).images}
 
 
 def _findings_of_folders(root: Path, found: FolderImages) -> list[Finding]:
@@ -149,18 +192,21 @@ def _findings_of_folders(root: Path, found: FolderImages) -> list[Finding]:
             )
         ]
     counts = "; ".join(
-        f"{subset}: " + ", ".join(f"{name} {len(images)}" for (where, name), images in found.items() if where == subset)
-        for subset in SUBSET_FOLDERS
+        f"{subset}: ".removeprefix(": ")
+        + ", ".join(f"{name} {len(images)}" for (where, name), images in found.items() if where == subset)
+        for subset in dict.fromkeys(where for where, _ in found)
     )
     return [ok("images", f"{root}: {counts}")]
 
 
 def _near_name(root: Path, found: FolderImages) -> str:
     """`; did you mean 'covid'?` for a class whose folder is spelt otherwise."""
-    there = sorted({folder.name for subset in SUBSET_FOLDERS for folder in root.glob(f"{subset}/*") if folder.is_dir()})
+    subsets = dict.fromkeys(subset for subset, _ in found)
+    there = sorted({one.name for subset in subsets for one in (root / subset).glob("*") if one.is_dir()})
     lacking = [name for name in sorted({name for _, name in found}) if name not in there]
     hints = [did_you_mean(name, [one for one in there if one not in {n for _, n in found}]) for name in lacking]
-    return next(filter(None, hints), "") if there else f"; {root} holds no folder train or test with class folders"
+    where = " train or test with class folders" if "train" in subsets else ""
+    return next(filter(None, hints), "") if there else f"; {root} holds no folder{where}"
 
 
 def weights_findings(config: Config, results: Path) -> list[Finding]:

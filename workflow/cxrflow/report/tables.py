@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrflow.report.inputs import SUBSETS, Inputs, Run, package_name
 from cxrflow.report.scorecard import stated_outcomes
-from cxrflow.report.words import counted, last_part, shown, wilson_interval
+from cxrflow.report.words import counted, joined, last_part, shown, wilson_interval
 from cxrflow.stage.files import canonical_json
 
 POOLING = {"average": "global average pooling", "max": "global max pooling", "flatten": "flatten"}
@@ -83,7 +83,19 @@ def image_counts(inputs: Inputs) -> Iterator[dict[str, Any]]:
             "task": task,
             "rows": [(name, [int(count) for count in counts.loc[name]]) for name in classes],
             "sums": [int(count) for count in counts.sum()],
+            "shared_patients": _patients_in_several_subsets(split),
         }
+
+
+def _patients_in_several_subsets(split: pd.DataFrame) -> list[tuple[str, str]]:
+    """Patients whose images are in several subsets of a split, each with those subsets in words."""
+    known = split[split["patient"] != ""] if "patient" in split else split[:0]
+    subsets = {str(name): set(rows["subset"]) for name, rows in known.groupby("patient")} if len(known) else {}
+    return [
+        (name, joined(subset for subset in SUBSETS if subset in found))
+        for name, found in subsets.items()
+        if len(found) > 1
+    ]
 
 
 def result_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,120 @@
+"""Configs and CSVs as no one should write them: each outcome is a result or a Fault of one-line messages, nothing else."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cxrflow.claims.load import load_claims
+from cxrflow.config.read import laid_over, read_config, read_yaml
+from cxrflow.images.listing import LAYOUTS, Patients, list_images
+from cxrflow.split_images import split_by_table
+from cxrflow.stage.faults import Fault
+from cxrflow.stage.tables import read_csv_as_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+PROJECT = Path(__file__).resolve().parents[2]
+STUDY = read_yaml(PROJECT / "config.yaml")
+STUDY_TEXT = (PROJECT / "config.yaml").read_bytes()
+IMAGE_LIST = (
+    b"path,label,split,patient\ncovid/a.png,covid,training,p\nnormal/b.png,normal,test,\ncovid/c.png,covid,,q\n"
+)
+SPLIT = b"image,subset\ncovid/a.png,training\nnormal/b.png,test\n"
+CLAIMS = b"".join((PROJECT / "examples/demo_claims.csv").read_bytes().splitlines(keepends=True)[:6])
+
+words = st.sampled_from([*STUDY, *STUDY["experiments"]["binary_inception_v3"], "like", "layout", "patients", "kind"])
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.dates() | words
+keys = words | st.integers() | st.none() | st.text()
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=8,
+)
+edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), st.binary(max_size=6)), min_size=1, max_size=8)
+
+
+def edited(content: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
+    """Some bytes taken out, others put in their place."""
+    for share, length, new in changes:
+        place = int(share * len(content))
+        content = content[:place] + new + content[place + length :]
+    return content
+
+
+def result_or_fault(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Fault as fault:
+        assert fault.messages and all(message.strip() for message in fault.messages)
+        return None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@given(changes=st.dictionaries(words | st.text(max_size=5) | st.integers() | st.none(), values, max_size=3))
+def test_fuzz_of_configs_by_any_values(changes: dict[Any, Any]) -> None:
+    result_or_fault(lambda: read_config({**STUDY, **changes}))
+
+
+@given(data=st.data(), value=values)
+def test_fuzz_of_configs_by_one_value_anywhere(data: st.DataObject, value: Any) -> None:
+    raw = copy.deepcopy(STUDY)
+    place: Any = raw
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = value
+    result_or_fault(lambda: read_config(raw))
+
+
+@given(changes=edits)
+def test_fuzz_of_yaml(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
+    (folder / "config.yaml").write_bytes(edited(STUDY_TEXT, changes))
+    result_or_fault(lambda: read_config(laid_over(STUDY, read_yaml(folder / "config.yaml"))))
+
+
+@given(changes=edits, layout=st.sampled_from(LAYOUTS), column=st.sampled_from([None, "patient", "p"]))
+def test_fuzz_of_image_lists(
+    folder: Path, changes: list[tuple[float, int, bytes]], layout: str, column: str | None
+) -> None:
+    (folder / "list.csv").write_bytes(edited(IMAGE_LIST, changes))
+    for name in ("covid", "normal"):
+        for subset in ("", "train", "test"):
+            (folder / subset / name).mkdir(parents=True, exist_ok=True)
+
+    def listed() -> Any:
+        table = read_csv_as_text(folder / "list.csv", "image_list")
+        return list_images(folder, ["covid", "normal"], layout, table, Patients(column=column))
+
+    index = result_or_fault(listed)
+    if index is not None:
+        assert not any(image.startswith("/") or ".." in image.split("/") for image in index["image"])
+
+
+@given(changes=edits)
+def test_fuzz_of_splits(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
+    (folder / "list.csv").write_bytes(IMAGE_LIST)
+    index = list_images(folder, ["covid", "normal"], "listed", read_csv_as_text(folder / "list.csv", "x"))
+    (folder / "split.csv").write_bytes(edited(SPLIT, changes))
+    table = lambda: read_csv_as_text(folder / "split.csv", "split")  # noqa: E731
+    result_or_fault(lambda: split_by_table(index.assign(status="ok"), ["covid", "normal"], table()))
+
+
+@given(changes=edits)
+def test_fuzz_of_claims(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
+    (folder / "claims.csv").write_bytes(edited(CLAIMS, changes))
+    result_or_fault(lambda: load_claims(folder / "claims.csv"))
+
+
+@pytest.mark.parametrize("text", ["!!python/object/apply:os.system [touch GOT_OUT]", "a: !!python/name:os.system"])
+def test_yaml_makes_no_objects(folder: Path, text: str) -> None:
+    (folder / "config.yaml").write_text(text)
+    with pytest.raises(Fault, match="not valid YAML"):
+        read_yaml(folder / "config.yaml")

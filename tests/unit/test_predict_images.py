@@ -1,0 +1,181 @@
+"""Predictions for new images: as in the run itself, with a word on what is unlike its images; no model with code is loaded."""
+
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from cxrflow.images.decode import decode_image
+from cxrflow.index_images import index_images
+from cxrflow.networks.load import load_network
+from cxrflow.predict_images import NOT_COMPARED, images_named, predict_images, reference_of, unlike
+from cxrflow.stage.faults import Fault
+
+CLASSES = ["covid", "normal"]
+SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    """A tiny network with one sigmoid."""
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(x))
+    return keras.Model(pixels, keras.layers.Dense(1, activation="sigmoid")(x))
+
+
+def test_probabilities_are_those_of_the_runs_own_pixels(model: keras.Model, image_folder: Path) -> None:
+    files = images_named([image_folder / "test", image_folder / "train/covid/covid_0.png"])
+    assert len(files) == 5
+    table = predict_images(model, CLASSES, SIZE, "bilinear", files, None)
+    pixels = np.stack([decode_image(file, SIZE, "bilinear") for file in files]).astype(np.float32)
+    expected = model.predict_on_batch(pixels)[:, 0].astype(np.float64)
+    np.testing.assert_allclose(table["p_normal"], expected, rtol=1e-6)
+    np.testing.assert_allclose(table["p_covid"], 1 - expected, rtol=1e-6)
+    assert (table["predicted"] == np.where(expected > 0.5, "normal", "covid")).all()
+    assert set(table["warning"]) == {NOT_COMPARED}
+
+
+def test_unlike_the_training(model: keras.Model, image_folder: Path, draw: Callable[..., None]) -> None:
+    reference = reference_of(index_images(image_folder, CLASSES)[0], CLASSES)
+    new = image_folder / "new"
+    draw(new / "a_large.png", 5, size=(400, 30))
+    draw(new / "b_alpha.png", 6, mode="RGBA")
+    keras.utils.save_img(new / "c_dark.png", np.random.default_rng(0).integers(0, 4, (30, 40, 3)), scale=False)
+    (new / "d_same.png").write_bytes((image_folder / "train/covid/covid_3.png").read_bytes())
+    (new / "e_broken.png").write_bytes(b"\x89PNG")
+    table = predict_images(model, CLASSES, SIZE, "nearest", images_named([new]), reference)
+    large, alpha, dark, same, broken = table["warning"]
+    assert "400 px wide, not 40 to 40" in large
+    assert "colour mode RGBA, not L or RGB" in alpha
+    assert "brightness" in dark and "contrast" in dark and "colour mode" not in dark
+    assert same == ""
+    assert broken.startswith("unreadable: ") and table.iloc[4][["predicted", "p_covid", "p_normal"]].isna().all()
+
+
+def test_colour_is_seen_where_the_training_is_grey() -> None:
+    reference = {"modes": ["RGB"], **dict.fromkeys(("width", "height"), (1, 9)), "brightness": (90, 120)}
+    reference |= {"contrast": (30, 60), "colour": (0.0, 0.0)}
+    found = {"mode": "RGB", "width": 5, "height": 5, "brightness": 100.0, "contrast": 40.0, "colour": 12.5}
+    assert unlike(found, reference) == ["colour 12.5 of 255, not 0 to 0"]
+
+
+def test_a_csv_names_files_as_seen_from_itself(image_folder: Path, tmp_path: Path) -> None:
+    (image_folder / "some.csv").write_text("path,x\ntest/covid/covid_t0.png,1\ntest/covid/covid_t1.png,2\n")
+    assert images_named([image_folder / "some.csv"]) == [image_folder / f"test/covid/covid_t{n}.png" for n in (0, 1)]
+    (tmp_path / "none.csv").write_text("file\na\n")
+    with pytest.raises(Fault, match="no column `path`; it has file"):
+        images_named([tmp_path / "none.csv"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Fault, match="no image in it"):
+        images_named([tmp_path / "empty"])
+
+
+def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.keras")
+    training = tmp_path / "training.json"
+    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}}))
+    index_images(image_folder, CLASSES)[0].to_parquet(tmp_path / "images.parquet")
+    (image_folder / "test/covid/x.png").write_bytes(b"")
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cxrflow.predict_images", "--model", str(tmp_path / "model.keras")]
+        command += ["--training", str(training), "--resampling", "nearest", "--images", str(image_folder / "test")]
+        command += ["--reference", str(tmp_path / "images.parquet"), "--table", str(tmp_path / "new.csv"), *more]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    stopped = run()
+    assert stopped.returncode == 1 and "x.png: unreadable: empty (0 bytes)" in stopped.stderr
+    assert "Traceback" not in stopped.stderr and not (tmp_path / "new.csv").exists()
+    done = run("--on-bad-image", "skip")
+    assert done.returncode == 0 and "4 images predicted, 1 left out" in done.stdout, done.stderr
+    assert len(pd.read_csv(tmp_path / "new.csv")) == 5
+    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": 32}}))
+    other = run()
+    assert other.returncode == 1 and "--training: 32 px and 2 classes, but the network takes" in other.stderr
+
+
+# ---- models with code -------------------------------------------------------------------------------------------------
+
+
+def changed_config(model: keras.Model, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A saved model whose description is another."""
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_a_network_of_keras_own_layers_is_loaded(model: keras.Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.keras")
+    loaded = load_network(tmp_path / "model.keras")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.predict_on_batch(pixels), model.predict_on_batch(pixels))
+
+
+def test_a_lambda_is_refused(tmp_path: Path) -> None:
+    pixels = keras.Input((4,))
+    marker = str(tmp_path / "GOT_OUT")
+    layer = keras.layers.Lambda(lambda x: (open(marker, "w"), x)[1], output_shape=(4,))  # noqa: PTH123, SIM115
+    keras.Model(pixels, layer(pixels)).save(tmp_path / "model.keras")
+    (tmp_path / "GOT_OUT").unlink(missing_ok=True)
+    with pytest.raises(Fault, match=r"holds keras.layers.Lambda, which may run code of whoever made the file"):
+        load_network(tmp_path / "model.keras")
+    assert not (tmp_path / "GOT_OUT").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "system"),
+        ("builtins", "eval"),
+        ("builtins", "function"),
+        ("keras.layers", "TFSMLayer"),
+        ("keras.layers", "TorchModuleWrapper"),
+        ("keras.src.layers.layer", "function"),
+        ("keras.utils", "get_file"),
+        ("keras.config", "enable_unsafe_deserialization"),
+        ("keras", "get_file"),
+        ("kerasevil", "Dense"),
+        (None, "__lambda__"),
+        (None, "MyLayer"),
+    ],
+)
+def test_parts_that_are_not_layers_of_keras_are_refused(
+    model: keras.Model, tmp_path: Path, module: str | None, name: str
+) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["config"]["layers"][1] |= {"module": module, "class_name": name, "registered_name": None}
+
+    with pytest.raises(Fault, match="which may run code"):
+        load_network(changed_config(model, tmp_path / "model.keras", change))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", pickle.dumps(print), b"{}"])
+def test_other_files_are_no_networks(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(Fault, match=r"not a network in Keras' own format \(\.keras\), the only one that is read"):
+        load_network(tmp_path / "model.keras")
+
+
+def test_a_damaged_network_is_told(model: keras.Model, tmp_path: Path) -> None:
+    path = changed_config(model, tmp_path / "model.keras", lambda config: config["config"].pop("layers"))
+    with pytest.raises(Fault, match="cannot be loaded as a network"):
+        load_network(path)
+    with pytest.raises(Fault, match="cannot be read: No such file"):
+        load_network(tmp_path / "nowhere.keras")
