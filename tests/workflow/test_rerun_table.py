@@ -300,6 +300,17 @@ def test_rerun_table(finished: Path, tmp_path: Path, row: Row) -> None:
 KEYS = [
     Row("images", REPORTS, 0, {"images": "moved"}, words="same contents elsewhere: reports"),
     Row("image_list", onwards("index_images"), 0, {"image_list": "list.csv"}),
+    Row("patients.column", onwards("index_images"), 0, {"image_list": "list.csv", "patients": {"column": "path"}}),
+    Row("patients.pattern", onwards("index_images"), 0, {"patients": {"pattern": "(\\d+)"}}),
+    Row(
+        "layout: classes, its folders being those of train/",
+        onwards("index_images") - {f"cache_pixels 32 {folder}" for folder in FOLDERS}
+        | {f"cache_pixels 32 {name}" for name in CLASSES["multiclass"]},
+        4,
+        {"images": "images/train", "layout": "classes", "split": "stratified"},
+    ),
+    Row("split_seed, of a split that is not drawn", REPORTS, 0, {"split_seed": 1}),
+    Row("test_fraction, of a split that is not drawn", REPORTS, 0, {"test_fraction": 0.3}),
     Row("image_sources", set(), 0, {"image_sources": ["https://example.org/{path}"]}),
     Row("missing_images", onwards("index_images"), 0, {"missing_images": "warn"}),
     Row("on_bad_image", onwards("index_images"), 0, {"on_bad_image": "skip"}),
@@ -596,7 +607,7 @@ def keys_of_schema(project: Path) -> set[str]:
 
 
 def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
-    rows = {row.change.split(":")[0] for row in [*KEYS, *MORE]}
+    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE]}
     rows |= {f"experiment.{key}" for key in EXPERIMENT_KEYS} | {f"phantoms.{key}" for key in PHANTOM_KEYS}
     sections = {"experiments", "extras", "override", "experiment_defaults"}  # their keys have rows
     assert sorted(keys_of_schema(project) - rows - sections) == []
