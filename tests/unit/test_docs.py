@@ -78,6 +78,7 @@ def test_the_rule_graph_has_every_rule() -> None:
     # The demo draws its images, and its weights are random, so that nothing is fetched.
     assert drawn == {*STAGES, "all"} - {
         "doctor",
+        "explain_plan",
         "show_augmentation",
         "follow_training",
         "clean_states",

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from cxrflow.check_network import describe_network, parameter_counts
 from cxrflow.config.backbones import BACKBONES
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings
-from cxrflow.describe_networks import backbone_parameters, describe_network, parameter_counts
+from cxrflow.describe_networks import backbone_parameters
 from cxrflow.networks.backbones import backbone_module
 from cxrflow.networks.build import build_network
 from cxrflow.networks.preprocessing import preprocessing_layers

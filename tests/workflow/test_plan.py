@@ -25,6 +25,7 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
         **ONCE,
         **dict.fromkeys(RUN, runs),
         "split_images": tasks,
+        "check_network": others.pop("networks", runs),
         "plot_augmentation": tasks,
         "cache_pixels": pixels,
     }
@@ -38,7 +39,7 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
     [
         pytest.param({}, jobs(1, 1, 8, 1), id="one experiment"),
         pytest.param({"only": None}, jobs(3, 2, 8, 2), id="all three"),
-        pytest.param({"seeds": 3}, jobs(3, 1, 8, 3), id="three seeds"),
+        pytest.param({"seeds": 3}, jobs(3, 1, 8, 3, networks=1), id="three seeds"),
         pytest.param({"only": ["binary_inception_v3"]}, jobs(1, 1, 4, 1), id="two classes"),
         pytest.param({"only": ["bac_vir_inception_v3"]}, jobs(1, 1, 4, 1), id="an extra"),
         pytest.param({"only": None, "with_extras": True}, jobs(21, 3, 8, 3), id="all extras"),

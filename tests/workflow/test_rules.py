@@ -18,6 +18,7 @@ def test_all_stages_have_a_rule() -> None:
     # Run by a person, or by train_model itself, not by a rule.
     programs = {
         "doctor",
+        "explain_plan",
         "show_augmentation",
         "clean_states",
         "follow_training",

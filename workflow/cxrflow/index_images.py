@@ -17,7 +17,8 @@ import pandas as pd
 
 from cxrflow.download.contents import git_blob_sha1_of_file
 from cxrflow.images.decode import read_header, read_image
-from cxrflow.images.folder import SUFFIXES
+from cxrflow.images.fingerprint import folder_stamps, list_stamps, write_seen
+from cxrflow.images.folder import SUFFIXES, class_folders
 from cxrflow.images.listing import EXPECTED, KNOWN_OF_IMAGE, LAYOUTS, Patients, list_images, other_files
 from cxrflow.images.look import LOOKS, looks_of
 from cxrflow.stage.command import run_stage, stage_parser
@@ -136,7 +137,14 @@ def main() -> None:
     parser.add_argument("--on-bad-image", choices=("error", "skip"), default="error")
     parser.add_argument("--workers", type=int, default=1, help="threads that read and decode")
     parser.add_argument("--images", type=Path, required=True, help="index to write (Parquet)")
+    parser.add_argument("--fingerprint", default="", help="of the files, to be kept with what is seen of them")
+    parser.add_argument("--seen", type=Path, help="where to note what is seen of the files (JSON)")
     args = parser.parse_args()
+    stamps = (
+        list_stamps(args.root, args.image_list)
+        if args.layout == "listed"
+        else folder_stamps(args.root, [folder for *_, folder in class_folders(args.classes, args.layout)])
+    )
     image_list = read_csv_as_text(args.image_list, "image_list") if args.image_list else None
     patients = Patients(args.patients_column, args.patients_pattern)
     index, faults = index_images(args.root, args.classes, image_list, args.workers, args.layout, patients)
@@ -152,6 +160,9 @@ def main() -> None:
     for fault in faults:
         print(f"warning: {one_line(fault)}")
     write_table(args.images, index)
+    if args.seen:
+        hashes = dict(zip(index["image"], index["sha256"].fillna(""), strict=True))
+        write_seen(args.seen, args.root, args.fingerprint, stamps, hashes)
     if args.image_list is None and (others := other_files(args.root, args.classes, args.layout)):
         few = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
         print(f"note: {len(others)} other files are left alone ({one_line(few)}); images are {', '.join(SUFFIXES)}")

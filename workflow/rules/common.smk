@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from cxrflow.config.fields import SPLIT_RULES
 from cxrflow.config.read import read_config
-from cxrflow.config.settings import experiment_settings, training_settings, whole_settings
+from cxrflow.config.settings import experiment_settings, network_settings, training_settings, whole_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
 from cxrflow.images.fingerprint import folder_fingerprint, list_fingerprint
 from cxrflow.machine.cluster import examine_cluster
@@ -26,6 +26,8 @@ except Fault as fault:
 PROJECT = Path(os.path.relpath(workflow.basedir))
 RESULTS = Path("results") / CONFIG.name
 STATES = Path("results") / "states"  # by what a training is, so shared by all names
+SEEN = RESULTS / "images_seen.json"  # no output: it must outlive the index that is made again
+PIXELS = Path("results") / "pixels"  # of single images, by their contents: shared, too
 RESOURCES = PROJECT / "workflow" / "resources"
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
 FETCHED = Path("results") / CONFIG.fetched_into() if CONFIG.fetched_into() else None  # shared by all results
@@ -72,15 +74,13 @@ def existing(path, key):
 
 
 def images_fingerprint():
-    """What the images look like from outside; nothing where another job puts them there."""
-    if CONFIG.phantoms or FETCHED:
-        return ""
+    """What the images look like from outside; the last index's fingerprint where their contents are as they were then."""
     if CONFIG.layout == "listed":
         try:
-            return list_fingerprint(IMAGES, existing(IMAGE_LIST, "image_list"))
+            return list_fingerprint(IMAGES, existing(IMAGE_LIST, "image_list"), SEEN)
         except Fault as fault:
             raise WorkflowError(*fault.messages) from None
-    return folder_fingerprint(IMAGES, CONFIG.folders_of(CLASSES))
+    return folder_fingerprint(IMAGES, CONFIG.folders_of(CLASSES), SEEN)
 
 
 def patients_flags():

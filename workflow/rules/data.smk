@@ -14,6 +14,8 @@ if CONFIG.phantoms:
             folder=directory(IMAGES),
             table=RESULTS / "phantoms" / "phantoms.csv",
         params:
+            # Snakemake compares params as a set: three bare numbers could change places unseen.
+            numbers=canonical_json(CONFIG.phantoms.model_dump()),
             train_per_class=CONFIG.phantoms.train_per_class,
             test_per_class=CONFIG.phantoms.test_per_class,
             seed=CONFIG.phantoms.seed,
@@ -98,6 +100,7 @@ rule index_images:
         missing_images=CONFIG.missing_images,
         on_bad_image=CONFIG.on_bad_image,
         fingerprint=images_fingerprint(),
+        seen=SEEN,
         code=code_hash("cxrflow.index_images"),
     log:
         RESULTS / "logs/index_images.log",
@@ -119,6 +122,8 @@ rule index_images:
             --missing-images {params.missing_images:q} \
             --on-bad-image {params.on_bad_image:q} \
             --workers {threads:q} \
+            --fingerprint {params.fingerprint:q} \
+            --seen {params.seen:q} \
             --images {output.images:q} 2>&1 | tee {log:q}
         """
 
@@ -201,6 +206,7 @@ rule cache_pixels:
     params:
         root=IMAGES,
         resampling=CONFIG.resampling,
+        store=PIXELS,
         code=code_hash("cxrflow.cache_pixels"),
     log:
         RESULTS / "logs/cache_pixels/{size}/{folder}.log",
@@ -218,5 +224,6 @@ rule cache_pixels:
             --folder {wildcards.folder:q} \
             --size {wildcards.size:q} \
             --resampling {params.resampling:q} \
+            --store {params.store:q} \
             --pixels {output.pixels:q} 2>&1 | tee {log:q}
         """

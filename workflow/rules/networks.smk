@@ -1,7 +1,7 @@
 # The networks before training: ImageNet weights, and what the networks look like.
 #
 # Requires: the internet, once, for `weights: imagenet`
-# Makes:    results/weights/{backbone}.weights.h5 (shared by all results), networks.json
+# Makes:    results/weights/{backbone}.weights.h5 (shared by all results), networks/{experiment}.json, networks.json
 
 
 # On a cluster, the node that submits has the internet; the nodes that train need none.
@@ -38,14 +38,42 @@ rule fetch_weights:
         """
 
 
-rule describe_networks:
-    """Count layers and parameters of the selected experiments' networks."""
+rule check_network:
+    """Build an experiment's network once: layers, parameters, and whether its settings go together."""
     message:
-        "Build the networks once: layers, parameters, and whether their settings go together."
+        "Build the network of {wildcards.experiment} once: do its settings go together?"
+    output:
+        network=RESULTS / "networks/{experiment}.json",
+    params:
+        settings=lambda wildcards: canonical_json(network_settings(settings_of(wildcards.experiment))),
+        code=code_hash("cxrflow.check_network"),
+    log:
+        RESULTS / "logs/check_network/{experiment}.log",
+    benchmark:
+        RESULTS / "benchmarks/check_network/{experiment}.tsv"
+    resources:
+        mem_mb=3000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.check_network \
+            --experiment {wildcards.experiment:q} \
+            --settings {params.settings:q} \
+            --network {output.network:q} 2>&1 | tee {log:q}
+        """
+
+
+rule describe_networks:
+    """Put together what the selected experiments' networks are, and count their backbones."""
+    message:
+        "Put together what the networks are, and count layers and parameters of {params.backbones}."
+    input:
+        descriptions=[RESULTS / f"networks/{name}.json" for name in SELECTED],
     output:
         networks=RESULTS / "networks.json",
     params:
-        experiments=canonical_json({name: settings_of(name) for name in SELECTED}),
+        experiments=list(SELECTED),
         backbones=sorted({keys.backbone for keys in [*CONFIG.experiments.values(), *CONFIG.extras.values()]}),
         code=code_hash("cxrflow.describe_networks"),
     log:
@@ -60,6 +88,7 @@ rule describe_networks:
         """
         python -m cxrflow.describe_networks \
             --experiments {params.experiments:q} \
+            --descriptions {input.descriptions:q} \
             --backbones {params.backbones:q} \
             --networks {output.networks:q} 2>&1 | tee {log:q}
         """

@@ -1,6 +1,6 @@
 # Training.
 #
-# Requires: the task's split, pixels and augmentation manifest, and the backbone's initial weights
+# Requires: the task's split, pixels and augmentation manifest, the backbone's initial weights, networks/{experiment}.json
 # Makes:    runs/{experiment}/seed_{seed}/ model.keras, model.weights.h5, history.csv, timing.csv, training.json; while it
 #           trains, progress.png there
 # Keeps:    results/states/{identity}/, from which a training goes on; no output, since Snakemake deletes outputs of jobs that
@@ -17,7 +17,8 @@ rule train_model:
         pixels=pixels_of,
         weights=lambda wildcards: initial_weights(wildcards.experiment),
         # Settings that no network can have are found there, before an earlier training's files are given up for this one.
-        networks=ancient(rules.describe_networks.output.networks),
+        # Not ancient(): that mark sticks to the file for all rules, and hides changes of this rule's own params.
+        network=rules.check_network.output.network,
     output:
         model=RESULTS / "runs/{experiment}/seed_{seed}/model.keras",
         model_weights=RESULTS / "runs/{experiment}/seed_{seed}/model.weights.h5",
@@ -31,10 +32,11 @@ rule train_model:
         weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
         device=CONFIG.device,
         states=STATES,
-        save_every=CONFIG.save_every,
-        keep_states=CONFIG.keep_states,
+        # Not recorded, since they ask for `input`: how often states are saved and which stay decides no result.
+        save_every=lambda wildcards, input: CONFIG.save_every,
+        keep_states=lambda wildcards, input: CONFIG.keep_states,
         picture=lambda wildcards: RESULTS / f"runs/{wildcards.experiment}/seed_{wildcards.seed}/progress.png",
-        tensorboard=lambda wildcards: (
+        tensorboard=lambda wildcards, input: (
             ["--tensorboard", RESULTS / f"tensorboard/{wildcards.experiment}/seed_{wildcards.seed}"]
             if CONFIG.tensorboard
             else []

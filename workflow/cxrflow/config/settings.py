@@ -22,6 +22,26 @@ def experiment_settings(config: Config, name: str) -> dict[str, Any]:
     return settings
 
 
+NETWORK_KEYS = (
+    "backbone",
+    "backbone_batchnorm",
+    "batchnorm_momentum",
+    "classes",
+    "frozen_layers",
+    "head",
+    "head_initialisation",
+    "image_size",
+    "input_scaling",
+    "loss",
+    "precision",
+)
+
+
+def network_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an experiment's settings, those that make its network."""
+    return {key: settings[key] for key in NETWORK_KEYS}
+
+
 def training_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Of an experiment's settings, those that its training depends on: a task's name and its positive class are none."""
     return {key: value for key, value in settings.items() if key not in ("task", "positive")}

@@ -1,0 +1,159 @@
+"""A copy of the project with a finished run in it, and what Snakemake plans after a change.
+
+For dry runs the results need not be true: files of the right names are put there and recorded by `snakemake --touch`, so that
+the whole table takes a minute or two. For the real rows the run is a real one.
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONTEXT = multiprocessing.get_context("forkserver")
+# Loaded once for all dry runs; nothing of cxrflow, which each copy of the project has for itself.
+CONTEXT.set_forkserver_preload(["snakemake.cli", "snakemake.workflow", "pydantic", "numpy", "PIL.Image", "psutil"])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a dry run says: jobs as `rule wildcard wildcard`, and the epochs that would be trained."""
+
+    jobs: frozenset[str]
+    epochs: int
+    commands: Mapping[str, str]
+    inputs: Mapping[str, list[str]]
+    outputs: Mapping[str, list[str]]
+    lines: list[str]
+
+
+def copy_project(project: Path, folder: Path) -> None:
+    """Copy the files of the checkout that git knows, or would know."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=project, capture_output=True, check=True, text=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (project / name).is_file() and not name.startswith(("tests/", "docs/", "results/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(project / name, folder / name)
+
+
+def write_config(file: Path, config: Mapping[str, Any]) -> None:
+    """Write a config to be laid over the project's."""
+    file.write_text(yaml.safe_dump(dict(config)))
+
+
+def dry_run(folder: Path, *configs: str, arguments: Iterable[str] = ()) -> Plan:
+    """What Snakemake plans in a copy of the project."""
+    answer, question = CONTEXT.Pipe(duplex=False)
+    flags = [*(["--configfile", *configs] if configs else []), *arguments]
+    process = CONTEXT.Process(target=_plan, args=(str(folder), flags, question))
+    process.start()
+    question.close()
+    told = answer.recv()
+    process.join()
+    if isinstance(told, str):
+        raise AssertionError(told)
+    return Plan(frozenset(told["commands"]), **told)
+
+
+def fake_run(folder: Path, *configs: str) -> None:
+    """Make a finished run of files that hold little or nothing; Snakemake takes it for one."""
+    plan = dry_run(folder, *configs)
+    seconds = {"train_model": 1080}
+    for job, outputs in plan.outputs.items():
+        for output in map(folder.joinpath, outputs):
+            if "." in output.name:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                output.touch()
+            else:
+                output.mkdir(parents=True)
+        rule = job.split()[0]
+        if rule == "train_model":
+            _fake_training(folder, plan.commands[job], seconds[rule])
+        if rule == "index_images":
+            _fake_index(folder, plan.commands[job])
+    flags = ["--configfile", *configs] if configs else []
+    command = [sys.executable, "-m", "snakemake", "--touch", "--forceall", "--no-hooks", "--cores", "1", *flags]
+    touched = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert touched.returncode == 0, touched.stderr
+    assert dry_run(folder, *configs).jobs == set()
+
+
+def _plan(folder: str, flags: list[str], question: Any) -> None:
+    try:
+        os.chdir(folder)
+        sys.path.insert(0, f"{folder}/workflow")
+        from cxrflow.explain.jobs import planned_jobs
+        from cxrflow.explain.trainings import verdict_on
+        from cxrflow.explain_plan import explain
+
+        jobs = planned_jobs(flags)
+        makers = {output: job for job in jobs for output in job.outputs}
+        names = {" ".join([job.rule, *job.wildcards.values()]): job for job in jobs}
+        question.send(
+            {
+                "epochs": sum(verdict_on(job, makers).epochs for job in jobs if job.rule == "train_model"),
+                "commands": {name: job.command for name, job in names.items()},
+                "inputs": {name: list(job.inputs) for name, job in names.items()},
+                "outputs": {name: list(job.outputs) for name, job in names.items()},
+                "lines": explain(jobs),
+            }
+        )
+    except BaseException as wrong:
+        question.send(f"{type(wrong).__name__}: {wrong}")
+        raise
+
+
+def _flag(command: str, name: str) -> str:
+    words = command.split()
+    return words[words.index(f"--{name}") + 1]
+
+
+def _fake_training(folder: Path, command: str, seconds: int) -> None:
+    """The record that tells what a training was, and a state under its identity."""
+    sys.path.insert(0, str(folder / "workflow"))
+    from cxrflow.stage.code_hash import code_hash
+    from cxrflow.stage.files import sha256_of_file
+
+    sys.path.pop(0)
+    training = folder / _flag(command, "training")
+    settings = json.loads(command.split("--settings '")[1].split("'", maxsplit=1)[0])
+    weights = sha256_of_file(folder / _flag(command, "weights")) if "--weights " in command else None
+    record = {
+        "identity": training.parent.parent.name,
+        "epochs": settings["epochs"],
+        "trained_epochs": settings["epochs"],
+        "settings": settings,
+        "threads": int(_flag(command, "threads")),
+        "what_identifies_it": {
+            "code": code_hash("cxrflow.training.engine"),
+            "versions": {},
+            "weights_sha256": weights,
+        },
+    }
+    training.write_text(json.dumps(record))
+    rows = [f"{epoch},{seconds / settings['epochs']}" for epoch in range(1, settings["epochs"] + 1)]
+    (training.parent / "timing.csv").write_text("\n".join(["epoch,seconds", *rows, ""]))
+    state = folder / "results/states" / record["identity"] / "epoch_000002_batch_0000.json"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.touch()
+
+
+def _fake_index(folder: Path, command: str) -> None:
+    from cxrflow.images.fingerprint import folder_stamps, write_seen
+    from cxrflow.stage.files import sha256_of_file
+
+    root = folder / _flag(command, "root")
+    classes = command.split("--classes ")[1].split(" --", maxsplit=1)[0].split()
+    stamps = folder_stamps(root, [f"{subset}/{name}" for subset in ("train", "test") for name in classes])
+    hashes = {path: sha256_of_file(root / path) for path in stamps}
+    write_seen(
+        folder / _flag(command, "seen"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes
+    )

@@ -1,0 +1,650 @@
+"""The rerun table: one row a change on a finished run, the jobs that run again and the epochs that are trained, each exact.
+
+The run is one of made files, which Snakemake takes for finished; the epochs are those that `make why` foresees.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from finished_run import Plan, copy_project, dry_run, fake_run, write_config
+from PIL import Image
+
+SMALL = {"image_size": 32, "epochs": 2, "batch_size": 5}
+CLASSES = {"binary": ["normal", "covid"], "multiclass": ["covid", "normal", "pneumonia_bac", "pneumonia_vir"]}
+CONFIG: dict[str, Any] = {
+    "name": "table",
+    "images": "images",
+    "image_list": None,
+    "weights": "random",
+    "claims": "examples/demo_claims.csv",
+    "tasks": {"binary": {"classes": CLASSES["binary"]}},
+    "only": ["binary", "multiclass"],
+    "experiments": {
+        "binary": {
+            "like": "binary_inception_v3",
+            "backbone": "MobileNet",
+            "frozen_layers": 20,
+            "weights": "workflow/resources/weights",
+            **SMALL,
+        },
+        "multiclass": {"like": "multiclass_mobilenet", **SMALL},
+    },
+    "tsne": {"perplexity": 5},
+}
+FOLDERS = [f"{subset}/{name}" for subset in ("train", "test") for name in CLASSES["multiclass"]]
+
+# The flow, job by job: a job's name, and the jobs whose files it reads.
+RUN_READS = {
+    "evaluate_model": ["train_model"],
+    "extract_features": ["train_model"],
+    "embed_features": ["extract_features"],
+    "plot_curves": ["train_model"],
+    "plot_confusion": ["evaluate_model"],
+    "plot_embedding": ["embed_features"],
+}
+READS: dict[str, set[str]] = {"index_images": set(), "audit_data": {"index_images"}, "score_claims": set()}
+READS |= {f"cache_pixels 32 {folder}": {"index_images"} for folder in FOLDERS}
+for _task, _classes in CLASSES.items():
+    _pixels = {f"cache_pixels 32 {folder}" for folder in FOLDERS if folder.split("/")[1] in _classes}
+    READS |= {
+        f"split_images {_task}": {"index_images"},
+        f"plan_augmentation {_task} 0 2": {f"split_images {_task}"},
+        f"plot_augmentation {_task}": {"index_images", f"plan_augmentation {_task} 0 2", *_pixels},
+        f"check_network {_task}": set(),
+        f"train_model {_task} 0": {f"plan_augmentation {_task} 0 2", f"check_network {_task}", *_pixels},
+    }
+    READS |= {f"{rule} {_task} 0": {f"{before} {_task} 0" for before in reads} for rule, reads in RUN_READS.items()}
+    READS[f"evaluate_model {_task} 0"] |= {f"split_images {_task}", *_pixels}
+    READS["score_claims"] |= {f"{rule} {_task} 0" for rule in ("train_model", "evaluate_model", "embed_features")}
+READS["describe_networks"] = {f"check_network {task}" for task in CLASSES}
+READS["score_claims"] |= {"audit_data", "describe_networks"}
+READS["assemble_report"] = {job for job in READS if job.startswith(("plot_", "split_", "score_"))}
+REPORTS = {"score_claims", "assemble_report"}
+
+
+def onwards(*jobs: str) -> set[str]:
+    """These jobs (or all jobs of these rules), and all that follow from them."""
+    found = {job for job in READS for wanted in jobs if job == wanted or job.startswith(f"{wanted} ")}
+    assert found, jobs
+    while more := {job for job, reads in READS.items() if reads & found} - found:
+        found |= more
+    return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """A change, the jobs that run again, and the epochs that are trained."""
+
+    change: str
+    jobs: set[str]
+    epochs: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    edit: Callable[[Path], None] | None = None
+    words: str = ""
+
+
+def rows_as_parameters(rows: Iterable[Row]) -> list[Any]:
+    return [
+        pytest.param(row, id=f"{row.change} -> {row.words or in_words(row.jobs)} -> {row.epochs} epochs")
+        for row in rows
+    ]
+
+
+def in_words(jobs: set[str]) -> str:
+    """Jobs by their rules, the last ones aside."""
+    rules = sorted({job.split()[0] for job in jobs})
+    return ", ".join(rules) if len(rules) < 5 else f"{len(rules)} rules, {len(jobs)} jobs"
+
+
+def draw(file: Path, seed: int) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(noise).save(file)
+
+
+@pytest.fixture(scope="module")
+def finished(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with a finished run on a folder of images."""
+    folder = tmp_path_factory.mktemp("table")
+    copy_project(project, folder)
+    for seed, place in enumerate(FOLDERS):
+        for number in range(6 if place.startswith("train") else 2):
+            draw(folder / "images" / place / f"{number}.png", 10 * seed + number)
+    shutil.copytree(folder / "images", folder / "moved")
+    (folder / "list.csv").write_text("path\n" + "".join(f"{place}/{n}.png\n" for place in FOLDERS for n in (0, 1)))
+    (folder / "split.csv").write_text("image,subset\n")
+    write_config(folder / "table.yaml", CONFIG)
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+def planned(finished: Path, row: Row, tmp_path: Path) -> Plan:
+    folder = finished
+    if row.edit:
+        folder = tmp_path / "copy"
+        shutil.copytree(finished, folder, symlinks=True)
+        row.edit(folder)
+    write_config(tmp_path / "change.yaml", row.config)
+    return dry_run(folder, "table.yaml", str(tmp_path / "change.yaml"))
+
+
+def change_text(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        text = (folder / file).read_text()
+        assert old in text, file
+        (folder / file).write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+def body_changed(module: str) -> Callable[[Path], None]:
+    """One more statement at the end of a module's first function that has a docstring or none."""
+
+    def edit(folder: Path) -> None:
+        file = folder / f"workflow/cxrflow/{module}.py"
+        text, count = re.subn(
+            r"^(def [^\n]*(?:\n(?! {4}\S)[^\n]*)*?:\n)", r"\1    _ = 0\n", file.read_text(), count=1, flags=re.M
+        )
+        assert count == 1, module
+        file.write_text(text)
+
+    return edit
+
+
+def touch_all(folder: Path) -> None:
+    for top in (
+        "images",
+        "workflow",
+        "envs",
+        "examples",
+        "config.yaml",
+        "table.yaml",
+        "Snakefile",
+        "profiles",
+        "results",
+    ):
+        for file in [folder / top, *(folder / top).rglob("*")]:
+            os.utime(file)
+
+
+def laid_over(folder: Path) -> None:
+    """A fresh clone over the results: every file of the project is newer than all results."""
+    for top in ("workflow", "envs", "examples", "config.yaml", "Snakefile", "profiles"):
+        for file in [folder / top, *(folder / top).rglob("*")]:
+            os.utime(file)
+
+
+def records_lost(folder: Path) -> None:
+    shutil.rmtree(folder / ".snakemake")
+    laid_over(folder)
+
+
+def one_more_image(folder: Path) -> None:
+    draw(folder / "images/train/pneumonia_vir/new.png", 999)
+
+
+def rename(before: str, after: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / before).rename(folder / after) and None
+
+
+def replace_image(name: str) -> Callable[[Path], None]:
+    return lambda folder: draw(folder / "images" / name, 999)
+
+
+def weights_replaced(folder: Path) -> None:
+    file = next((folder / "workflow/resources/weights").glob("*.h5"))
+    file.write_bytes(file.read_bytes() + b"\0")
+
+
+def retrained(*tasks: str) -> set[str]:
+    return onwards(*(f"train_model {task}" for task in tasks))
+
+
+def of_network(*tasks: str) -> set[str]:
+    return onwards(*(f"check_network {task}" for task in tasks))
+
+
+BOTH = ("binary", "multiclass")
+MODULES = {
+    "index_images": "index_images",
+    "audit_data": "audit_data",
+    "split_images": "split_images",
+    "cache_pixels": "cache_pixels",
+    "plan_augmentation": "plan_augmentation",
+    "plot_augmentation": "plot_augmentation",
+    "check_network": "check_network",
+    "describe_networks": "describe_networks",
+    "train_model": "train_model",
+    "evaluate_model": "evaluate_model",
+    "extract_features": "extract_features",
+    "embed_features": "embed_features",
+    "plot_curves": "plot_curves",
+    "plot_confusion": "plot_confusion",
+    "plot_embedding": "plot_embedding",
+    "score_claims": "score_claims",
+    "assemble_report": "assemble_report",
+}
+EDITS = [
+    Row("nothing", set()),
+    Row("touch of every image, module, config and result", set(), edit=touch_all),
+    Row("a fresh clone laid over the results", set(), edit=laid_over),
+    Row(
+        ".snakemake deleted, and a fresh clone",
+        retrained("binary"),
+        edit=records_lost,
+    ),
+    Row(
+        "a comment in a module", set(), edit=change_text("workflow/cxrflow/training/engine.py", "import", "# x\nimport")
+    ),
+    Row("a docstring", set(), edit=change_text("workflow/cxrflow/training/engine.py", '"""', '"""Another. ')),
+    Row(
+        "a blank in a rule's shell",
+        onwards("embed_features"),
+        edit=change_text(
+            "workflow/rules/evaluation.smk", "python -m cxrflow.embed_features ", "python  -m cxrflow.embed_features "
+        ),
+    ),
+    *(Row(f"the code of {module}.py", onwards(rule), edit=body_changed(module)) for rule, module in MODULES.items()),
+    Row(
+        "the code of plotting/style.py",
+        onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
+        edit=body_changed("plotting/style"),
+    ),
+    Row("the code of training/engine.py", onwards("train_model"), 4, edit=body_changed("training/engine")),
+    Row("the code of evaluation/metrics.py", onwards("evaluate_model"), edit=body_changed("evaluation/metrics")),
+    Row("one image added", onwards("index_images"), 2, edit=one_more_image),
+    Row(
+        "one image removed",
+        onwards("index_images"),
+        4,
+        edit=lambda folder: (folder / "images/train/covid/0.png").unlink(),
+    ),
+    Row("one image replaced", onwards("index_images"), 2, edit=replace_image("train/pneumonia_bac/0.png")),
+    Row(
+        "one image renamed",
+        onwards("index_images"),
+        2,
+        edit=rename("images/train/pneumonia_bac/0.png", "images/train/pneumonia_bac/9.png"),
+    ),
+    Row("a test image replaced", onwards("index_images"), 0, edit=replace_image("test/covid/0.png")),
+    Row("weights file replaced", retrained("binary"), 2, edit=weights_replaced),
+    Row("claims.csv", REPORTS, edit=change_text("examples/demo_claims.csv", "\n", "\n\n")),
+    Row(
+        "a template of the report",
+        {"assemble_report"},
+        edit=change_text("workflow/report/page/index.html.j2", "<", " <"),
+    ),
+    Row(
+        "lock files: other package versions",
+        {"assemble_report"},
+        edit=change_text("envs/cpu.lock", "numpy==", "numpy==9."),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(EDITS))
+def test_rerun_table(finished: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(finished, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
+
+
+KEYS = [
+    Row("images", REPORTS, 0, {"images": "moved"}, words="same contents elsewhere: reports"),
+    Row("image_list", onwards("index_images"), 0, {"image_list": "list.csv"}),
+    Row("patients.column", onwards("index_images"), 0, {"image_list": "list.csv", "patients": {"column": "path"}}),
+    Row("patients.pattern", onwards("index_images"), 0, {"patients": {"pattern": "(\\d+)"}}),
+    Row(
+        "layout: classes, its folders being those of train/",
+        onwards("index_images") - {f"cache_pixels 32 {folder}" for folder in FOLDERS}
+        | {f"cache_pixels 32 {name}" for name in CLASSES["multiclass"]},
+        4,
+        {"images": "images/train", "layout": "classes", "split": "stratified"},
+    ),
+    Row("split_seed, of a split that is not drawn", REPORTS, 0, {"split_seed": 1}),
+    Row("test_fraction, of a split that is not drawn", REPORTS, 0, {"test_fraction": 0.3}),
+    Row("image_sources", set(), 0, {"image_sources": ["https://example.org/{path}"]}),
+    Row("missing_images", onwards("index_images"), 0, {"missing_images": "warn"}),
+    Row("on_bad_image", onwards("index_images"), 0, {"on_bad_image": "skip"}),
+    Row("weights", retrained("multiclass"), 2, {"weights": "workflow/resources/weights"}),
+    Row("weights_sources", set(), 0, {"weights_sources": ["https://example.org/{path}"]}),
+    Row("tasks.*.positive", onwards("evaluate_model binary"), 0, {"tasks": {"binary": {"positive": "normal"}}}),
+    Row(
+        "tasks.*.classes",
+        onwards("split_images binary", "check_network binary"),
+        2,
+        {"tasks": {"binary": {"classes": ["normal", "pneumonia_bac"], "positive": None}}},
+    ),
+    Row("class_index", onwards("split_images binary", "check_network binary"), 2, {"class_index": "listed"}),
+    Row("split", onwards("split_images"), 4, {"split": "split.csv"}),
+    Row("validation_fraction", onwards("split_images"), 4, {"validation_fraction": 0.4}),
+    Row("resampling", onwards("cache_pixels"), 4, {"resampling": "bilinear"}),
+    Row(
+        "augmentation: none",
+        onwards("plan_augmentation") - onwards("plot_augmentation") | REPORTS,
+        4,
+        {"augmentation": "none"},
+    ),
+    *(
+        Row(f"augmentation.{key}", onwards("plan_augmentation"), 4, {"augmentation": {key: value}})
+        for key, value in {
+            "rotation_range": 5,
+            "width_shift_range": 0.1,
+            "height_shift_range": 0.1,
+            "shear_range": 0.5,
+            "zoom_range": 0.2,
+            "channel_shift_range": 5,
+            "horizontal_flip": False,
+            "vertical_flip": False,
+        }.items()
+    ),
+    Row("augmentation.without_effect", REPORTS, 0, {"augmentation": {"without_effect": []}}),
+    Row("validation_augmented", onwards("plan_augmentation"), 4, {"validation_augmented": "clean"}),
+    Row("feature_images", onwards("extract_features"), 0, {"feature_images": "both"}),
+    *(
+        Row(f"tsne.{key}", onwards("embed_features"), 0, {"tsne": {key: value}})
+        for key, value in {"perplexity": 6, "initialisation": "random", "learning_rate": 200, "seed": 1}.items()
+    ),
+    Row("remarks", REPORTS, 0, {"remarks": ["On a laptop."]}),
+    Row("claims", REPORTS, 0, {"claims": "study"}),
+    Row("embed_images", onwards("plot_augmentation") | REPORTS, 0, {"embed_images": "all"}),
+    Row("threads", onwards("train_model"), 4, {"threads": 1}),
+    Row("device", onwards("train_model"), 4, {"device": "cpu"}),
+    Row("save_every", REPORTS, 0, {"save_every": 5}),
+    Row("keep_states", REPORTS, 0, {"keep_states": "every"}),
+    Row("tensorboard", REPORTS, 0, {"tensorboard": True}),
+    Row("environment", REPORTS, 0, {"environment": "gpu"}),
+    Row("versions", REPORTS, 0, {"versions": "locked"}),
+    Row("only", REPORTS | {"describe_networks"}, 0, {"only": ["multiclass"]}),
+    Row("extras of which none is selected", REPORTS, 0, {"extras": {"more": {"like": "binary"}}}),
+    Row("experiment_defaults that each experiment has of its own", set(), 0, {"experiment_defaults": {"epochs": 7}}),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(KEYS))
+def test_rerun_table_of_keys(finished: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(finished, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
+
+
+def job_names(pattern: str, values: Iterable[Any]) -> set[str]:
+    return {pattern.format(value) for value in values}
+
+
+def run_jobs(experiment: str, seed: int = 0) -> set[str]:
+    return {f"{rule} {experiment} {seed}" for rule in ("train_model", *RUN_READS)}
+
+
+MORE = [
+    # 0 in truth: states are shared by all names. A plan cannot know, since there is no record below the new name.
+    Row("name", set(READS), 4, {"name": "other"}, words="all, below the new name"),
+    Row(
+        "phantoms",
+        {*onwards("index_images"), "make_phantoms"},
+        4,
+        {"images": None, "phantoms": {"train_per_class": 6}},
+        words="all",
+    ),
+    Row(
+        "epochs up for one experiment: 2 to 5",
+        (retrained("binary") | onwards("plot_augmentation binary") | {"plan_augmentation binary 0 5"}),
+        3,
+        {"experiments": {"binary": {"epochs": 5}}},
+    ),
+    Row(
+        "epochs down for one experiment",
+        (retrained("binary") | onwards("plot_augmentation binary") | {"plan_augmentation binary 0 1"}),
+        0,
+        {"experiments": {"binary": {"epochs": 1}}},
+    ),
+    Row(
+        "experiment.task",
+        run_jobs("binary")
+        | {
+            "check_network binary",
+            "describe_networks",
+            "split_images bac_vir",
+            "plan_augmentation bac_vir 0 2",
+            "plot_augmentation bac_vir",
+            *REPORTS,
+        },
+        2,
+        {"experiments": {"binary": {"task": "bac_vir"}}},
+    ),
+    Row(
+        "one more experiment",
+        run_jobs("third") | {"check_network third", "describe_networks", *REPORTS},
+        2,
+        {"experiments": {"third": {"like": "binary", "learning_rate": 0.1}}, "only": ["binary", "multiclass", "third"]},
+        words="its own and the reports",
+    ),
+    Row(
+        "seeds",
+        run_jobs("binary", 1) | run_jobs("multiclass", 1) | job_names("plan_augmentation {} 1 2", BOTH) | REPORTS,
+        4,
+        {"seeds": 2},
+        words="those of the new seed and the reports",
+    ),
+    Row("with_extras", REPORTS, 0, {"with_extras": True}, words="nothing while `only` names others: reports"),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(MORE))
+def test_rerun_table_of_runs(finished: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(finished, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of an experiment: what the experiment has besides, the value before and after, and what runs besides training."""
+
+    after: Any
+    before: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 2
+    network: bool = False
+    trains: bool = True
+    others: frozenset[str] = frozenset()
+
+
+def keys(**values: Any) -> dict[str, Any]:
+    """`keys(head__dropout=0.1)` is {"head": {"dropout": 0.1}}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, last = name.split("__")
+        place = found
+        for step in path:
+            place = place.setdefault(step, {})
+        place[last] = value
+    return found
+
+
+COSINE = {"schedule": {"kind": "cosine", "epochs": 5, "final": 0.0}}
+STEP = {"schedule": {"kind": "step", "at": [3], "factor": 0.1}}
+PLATEAU = {"schedule": {"kind": "plateau", "patience": 3, "factor": 0.1, "min_delta": 0.0, "minimum": 0.0}}
+STOPPING = {"early_stopping": {"patience": 3, "min_delta": 0.0}}
+EXPERIMENT_KEYS = {
+    "backbone": Key(keys(backbone="MobileNetV2"), network=True),
+    "weights": Key(keys(weights="workflow/resources/weights")),
+    "image_size": Key(keys(image_size=48), network=True),
+    "frozen_layers": Key(keys(frozen_layers=3), network=True),
+    "head.pooling": Key(keys(head__pooling="max"), network=True),
+    "head.dense_units": Key(keys(head__dense_units=[8]), network=True),
+    "head.dropout": Key(keys(head__dropout=0.3), network=True),
+    "head.last_hidden_units": Key(keys(head__last_hidden_units=8), network=True),
+    "head_initialisation": Key(keys(head_initialisation="he_normal"), network=True),
+    "input_scaling": Key(keys(input_scaling="imagenet"), network=True),
+    "backbone_batchnorm": Key(keys(backbone_batchnorm="inference"), network=True),
+    "batchnorm_momentum": Key(keys(batchnorm_momentum=0.8), network=True),
+    "batch_size": Key(keys(batch_size=4)),
+    "incomplete_batch": Key(keys(incomplete_batch="kept")),
+    "optimizer": Key(keys(optimizer="sgd")),
+    "learning_rate": Key(keys(learning_rate=3e-4)),
+    "schedule.kind": Key(COSINE),
+    "schedule.epochs": Key(keys(schedule={**COSINE["schedule"], "epochs": 9}), COSINE),
+    "schedule.final": Key(keys(schedule={**COSINE["schedule"], "final": 0.5}), COSINE),
+    "schedule.at": Key(keys(schedule={**STEP["schedule"], "at": [4]}), STEP),
+    "schedule.factor": Key(keys(schedule={**STEP["schedule"], "factor": 0.5}), STEP),
+    "schedule.patience": Key(keys(schedule={**PLATEAU["schedule"], "patience": 4}), PLATEAU),
+    "schedule.min_delta": Key(keys(schedule={**PLATEAU["schedule"], "min_delta": 0.1}), PLATEAU),
+    "schedule.minimum": Key(keys(schedule={**PLATEAU["schedule"], "minimum": 1e-6}), PLATEAU),
+    "momentum": Key(keys(momentum=0.9), keys(optimizer="sgd")),
+    "weight_decay": Key(keys(weight_decay=0.1), keys(optimizer="adamw")),
+    "gradient_clip_norm": Key(keys(gradient_clip_norm=1.0)),
+    "loss": Key(keys(loss="categorical_crossentropy"), network=True),
+    "label_smoothing": Key(keys(label_smoothing=0.1)),
+    "class_weights": Key(keys(class_weights="balanced")),
+    "epochs": Key(keys(epochs=3), epochs=1),
+    "early_stopping": Key(STOPPING),
+    "early_stopping.patience": Key(keys(early_stopping__patience=4), STOPPING),
+    "early_stopping.min_delta": Key(keys(early_stopping__min_delta=0.1), STOPPING),
+    "selected_epoch": Key(keys(selected_epoch="best"), epochs=0),
+    "precision": Key(keys(precision="bfloat16"), keys(input_scaling="imagenet"), network=True),
+    "deterministic": Key(keys(deterministic=True)),
+    "seeds": Key(keys(seeds=[0])),
+    "like": Key({}),
+}
+WITHOUT_JOBS = ("seeds", "like")  # `seeds` of one experiment and `like` add or rename runs: the rows of runs
+SHARED = ("cache_pixels", "split_images", "plan_augmentation", "plot_augmentation", "describe_networks", *REPORTS)
+
+
+def experiment_of(key: str) -> str:
+    return f"with_{key.replace('.', '_')}"
+
+
+@pytest.fixture(scope="module")
+def each_key_changed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """One plan in which each of many experiments has another value of one key, and one is as it was."""
+    folder = tmp_path_factory.mktemp("keys") / "copy"
+    shutil.copytree(finished, folder)
+    start = {"like": "binary", "weights": "random"}
+    before = {experiment_of(key): {**start, **one.before} for key, one in EXPERIMENT_KEYS.items()}
+    before["untouched"] = start
+    write_config(folder / "before.yaml", {"name": "keys", "experiments": before, "only": list(before)})
+    fake_run(folder, "table.yaml", "before.yaml")
+    after = {experiment_of(key): one.after for key, one in EXPERIMENT_KEYS.items()}
+    write_config(folder / "after.yaml", {"experiments": after})
+    return dry_run(folder, "table.yaml", "before.yaml", "after.yaml")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(
+            key, id=f"{key} -> its training, what follows -> {one.epochs if key not in WITHOUT_JOBS else 0} epochs"
+        )
+        for key, one in EXPERIMENT_KEYS.items()
+    ],
+)
+def test_rerun_table_of_experiment_keys(each_key_changed: Plan, key: str) -> None:
+    name = experiment_of(key)
+    seen = {job for job in each_key_changed.jobs if name in job.split()}
+    network = {f"check_network {name}"} if EXPERIMENT_KEYS[key].network else set()
+    assert seen == (set() if key in WITHOUT_JOBS else run_jobs(name) | network)
+
+
+def test_rerun_table_of_experiment_keys_leaves_others_alone(each_key_changed: Plan) -> None:
+    assert not [job for job in each_key_changed.jobs if "untouched" in job.split()]
+    others = {job for job in each_key_changed.jobs if " with_" not in job}
+    pixels = {f"cache_pixels 48 {folder}" for folder in FOLDERS if folder.split("/")[1] in CLASSES["binary"]}
+    assert others == {*pixels, "plan_augmentation binary 0 3", "describe_networks", *REPORTS}
+    assert each_key_changed.epochs == sum(one.epochs for key, one in EXPERIMENT_KEYS.items() if key not in WITHOUT_JOBS)
+
+
+@pytest.fixture(scope="module")
+def with_phantoms(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on drawn phantoms."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    copy_project(project, folder)
+    phantoms = {"train_per_class": 10, "test_per_class": 5, "seed": 5}
+    write_config(folder / "table.yaml", {**CONFIG, "images": None, "phantoms": phantoms})
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+PHANTOM_KEYS = {"train_per_class": 5, "test_per_class": 10, "seed": 10}  # as sets of numbers, two are as before
+
+
+@pytest.mark.parametrize("key", [pytest.param(key, id=f"phantoms.{key} -> all -> 4 epochs") for key in PHANTOM_KEYS])
+def test_rerun_table_of_phantoms(with_phantoms: Path, tmp_path: Path, key: str) -> None:
+    plan = planned(with_phantoms, Row(key, set(), config={"phantoms": {key: PHANTOM_KEYS[key]}}), tmp_path)
+    assert plan.jobs == {*onwards("index_images"), "make_phantoms"}
+    assert plan.epochs == 4
+
+
+def keys_of_schema(project: Path) -> set[str]:
+    """The keys of config.yaml that hold values, `experiment.` in front of those of experiments."""
+    schema = json.loads((project / "workflow/schemas/config.schema.json").read_text())
+
+    def walk(node: dict[str, Any], place: str) -> Iterator[str]:
+        if "$ref" in node:
+            yield from walk(schema["$defs"][node["$ref"].rpartition("/")[2]], place)
+        for part in [part for kind in ("anyOf", "oneOf", "allOf") for part in node.get(kind, [])]:
+            yield from walk(part, place)
+        for name, value in node.get("properties", {}).items():
+            yield f"{place}{name}"
+            yield from walk(value, f"{place}{name}.")
+        inner = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
+        for value in inner:
+            if isinstance(value, dict):
+                yield from walk(value, f"{place}*.")
+
+    found = {
+        re.sub(r"^(override|experiment_defaults|(experiments|extras)\.\*)\.", "experiment.", key)
+        for key in walk(schema, "")
+    }
+    return {key for key in found if not any(other.startswith(f"{key}.") for other in found)}
+
+
+def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
+    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE]}
+    rows |= {f"experiment.{key}" for key in EXPERIMENT_KEYS} | {f"phantoms.{key}" for key in PHANTOM_KEYS}
+    sections = {"experiments", "extras", "override", "experiment_defaults"}  # their keys have rows
+    assert sorted(keys_of_schema(project) - rows - sections) == []
+
+
+TRAIN = "  Train binary with seed 0"
+WORDS = [
+    Row(
+        "learning_rate",
+        set(),
+        config={"experiments": {"binary": {"learning_rate": 3e-4}}},
+        words=f"{TRAIN}, 2 epochs, about 18 min: learning_rate went from 0.0001 to 0.0003",
+    ),
+    Row(
+        "epochs",
+        set(),
+        config={"experiments": {"binary": {"epochs": 4}}},
+        words=f"{TRAIN}, 2 epochs, about 18 min: epochs went from 2 to 4",
+    ),
+    Row(
+        "image",
+        set(),
+        edit=replace_image("train/covid/0.png"),
+        words=f"{TRAIN}, 2 epochs, about 18 min: train/covid/0.png was replaced",
+    ),
+    Row(
+        "test image",
+        set(),
+        edit=replace_image("test/covid/0.png"),
+        words=f"{TRAIN}: follows from split_images, plan_augmentation, cache_pixels",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.change) for row in WORDS])
+def test_why_a_training_runs(finished: Path, tmp_path: Path, row: Row) -> None:
+    lines = planned(finished, row, tmp_path).lines
+    assert row.words in lines
+    looked = next((n for n, line in enumerate(lines) if line.startswith("only looked at")), len(lines))
+    assert (lines.index(row.words) > looked) == (row.change == "test image")

@@ -1,0 +1,101 @@
+"""Say what a run would do and why, one line a job: what is computed, how long that took last time, what is only looked at.
+
+Not a stage: it takes the arguments of Snakemake, plans as Snakemake would, and runs nothing.
+"""
+
+import csv
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cxrflow.explain.differences import differences, flags_of
+from cxrflow.explain.jobs import Job, planned_jobs
+from cxrflow.explain.trainings import Verdict, verdict_on
+from cxrflow.machine.duration import human
+from cxrflow.stage.command import stage_parser
+from cxrflow.stage.faults import Fault
+
+NOT_TOLD = {"Code has changed since last execution": "its rule has changed", "Forced execution": "it was asked for"}
+
+
+def explain(jobs: Sequence[Job]) -> list[str]:
+    """The lines that tell of planned jobs."""
+    planned = {output: job for job in jobs for output in job.outputs}
+    verdicts = {job.outputs[0]: verdict_on(job, planned) for job in jobs if job.rule == "train_model"}
+    looked = [job for job in jobs if job.rule == "train_model" and not verdicts[job.outputs[0]].epochs]
+    computed = [job for job in jobs if job not in looked]
+    if not jobs:
+        return ["Nothing to be done."]
+    lines = ["computed:", *(f"  {_line(job, verdicts.get(job.outputs[0]), planned)}" for job in computed)]
+    if looked:
+        lines += ["only looked at (the training is there, and is written out in seconds):"]
+        lines += [f"  {job.message}: {_after(job, planned) or _own_reason(job)}" for job in looked]
+    return lines
+
+
+def _line(job: Job, verdict: Verdict | None, planned: Mapping[str, Job]) -> str:
+    seconds = verdict.seconds if verdict else _last_seconds(job)
+    time = f", about {human(seconds)}" if seconds is not None else ""
+    if verdict:
+        epochs = f", {verdict.epochs} epoch{'s' if verdict.epochs > 1 else ''}"
+        return f"{job.message}{epochs}{time}: {'; '.join(verdict.reasons)}"
+    return f"{job.message}{time}: {_own_reason(job) or _after(job, planned)}"
+
+
+def _own_reason(job: Job) -> str:
+    """Why a job runs by itself; an empty text where it only follows from others."""
+    return "; ".join(_own_reasons(job))
+
+
+def _own_reasons(job: Job) -> Iterator[str]:
+    if job.before is None or "Missing output files" in job.reason:
+        missing = [output for output in job.outputs if not Path(output).exists()]
+        yield f"{missing[0]} is not there" if missing else "there is no record of how it was made"
+    changes = differences(job.before, job.command) if job.before is not None else []
+    yield from map(str, changes)
+    for part in job.reason.split("; "):
+        if part in NOT_TOLD:
+            yield NOT_TOLD[part]
+        elif part.startswith("Updated input files: "):
+            yield f"{part.removeprefix('Updated input files: ')} has changed"
+        elif part.startswith("Set of input files has changed"):
+            yield "it has other input files"
+        elif part.startswith("Incomplete output files"):
+            yield "it was interrupted"
+        elif part.startswith("Params have changed") and not changes:
+            yield (
+                "images have changed"
+                if job.rule == "index_images" and _fingerprint_differs(job)
+                else "its code has changed"
+            )
+
+
+def _fingerprint_differs(job: Job) -> bool:
+    return job.before is not None and flags_of(job.before).get("fingerprint") != flags_of(job.command)["fingerprint"]
+
+
+def _after(job: Job, planned: Mapping[str, Job]) -> str:
+    rules = dict.fromkeys(planned[file].rule for file in job.inputs if file in planned)
+    return f"follows from {', '.join(rules)}" if rules else ""
+
+
+def _last_seconds(job: Job) -> float | None:
+    if job.benchmark is None or not Path(job.benchmark).is_file():
+        return None
+    with Path(job.benchmark).open(encoding="utf-8", newline="") as file:
+        return max(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+
+
+def main() -> int:
+    _, arguments = stage_parser(__doc__).parse_known_args()
+    try:
+        lines = explain(planned_jobs(arguments))
+    except Fault as fault:
+        print(*fault.messages, sep="\n", file=sys.stderr)
+        return 1
+    print(*lines, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
