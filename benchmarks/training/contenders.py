@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import pandas as pd
 from cxrflow.augmentation.draw import draw_epoch
+from cxrflow.config.models import Augmentation
 from cxrflow.images.pixels import open_pixels
 from cxrflow.networks.build import build_network
 from cxrflow.networks.device import set_up_device
@@ -31,16 +32,7 @@ from cxrflow.training.engine import Progress, make_network, train
 Epoch = Callable[[], int]
 """Trains one epoch and validates; returns the number of training images."""
 
-STUDY_RANGES: dict[str, Any] = {
-    "rotation_range": 50,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.25,
-    "zoom_range": 0.1,
-    "channel_shift_range": 20,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
+STUDY_RANGES: dict[str, Any] = Augmentation().model_dump(exclude={"without_effect"})
 
 
 def cxrflow(args: argparse.Namespace) -> Epoch:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from cxrflow.augmentation.manifest import write_manifest
+from cxrflow.config.models import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.files import read_json, write_table
 
@@ -43,16 +44,7 @@ SETTINGS: dict[str, Any] = {
     "deterministic": False,
     "classes": CLASSES,
 }
-RANGES = {
-    "rotation_range": 50,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.25,
-    "zoom_range": 0.1,
-    "channel_shift_range": 20,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
+RANGES = Augmentation().model_dump(exclude={"without_effect"})
 EPOCHS = 60
 """Epochs of the manifest, more than any test trains."""
 

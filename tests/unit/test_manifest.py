@@ -8,19 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from cxrflow.augmentation.draw import NUMBERS
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
+from cxrflow.config.models import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
 
-RANGES = {
-    "rotation_range": 50,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.25,
-    "zoom_range": 0.1,
-    "channel_shift_range": 20,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
+RANGES = Augmentation().model_dump(exclude={"without_effect"})
 SPLIT = pd.DataFrame(
     {
         "image": [f"train/covid/{number}.png" for number in range(8)],

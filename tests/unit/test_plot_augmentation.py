@@ -12,22 +12,14 @@ import pytest
 from cxrflow import plot_augmentation
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
 from cxrflow.augmentation.picture import seen_picture
+from cxrflow.config.models import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.plot_augmentation import EPOCHS, PER_CLASS, TILE, choose_images, credit_line, sheet_figure, tiles_of
 from cxrflow.plotting.style import styled, write_figure
 from cxrflow.stage.files import read_json, write_table
 from PIL import Image
 
-RANGES = {
-    "rotation_range": 50,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.25,
-    "zoom_range": 0.1,
-    "channel_shift_range": 20,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
+RANGES = Augmentation().model_dump(exclude={"without_effect"})
 LICENCES = {"covid": ["CC BY-NC-SA", None, "CC BY-SA", "", "CC BY-NC-ND"], "normal": ["CC BY 4.0"] * 5}
 
 

@@ -11,21 +11,13 @@ from cxrflow.augmentation.draw import NUMBERS, UNCHANGED
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
 from cxrflow.augmentation.picture import seen_picture
 from cxrflow.augmentation.transform import transform_image
+from cxrflow.config.models import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
 from PIL import Image
 
 IMAGES = [f"train/covid/covid_{number}.png" for number in range(4)]
-RANGES = {
-    "rotation_range": 50,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.25,
-    "zoom_range": 0.1,
-    "channel_shift_range": 20,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
+RANGES = Augmentation().model_dump(exclude={"without_effect"})
 SHIFTED = {**UNCHANGED, "flip_horizontal": False, "flip_vertical": False}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cxrflow.augmentation.draw import draw_epoch
+from cxrflow.config.models import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
 from cxrflow.training import engine
@@ -33,16 +34,7 @@ SETTINGS = {
     "incomplete_batch": "dropped",
     "epochs": 3,
 }
-RANGES = {
-    "rotation_range": 50,
-    "width_shift_range": 0.2,
-    "height_shift_range": 0.2,
-    "shear_range": 0.25,
-    "zoom_range": 0.1,
-    "channel_shift_range": 20,
-    "horizontal_flip": True,
-    "vertical_flip": True,
-}
+RANGES = Augmentation().model_dump(exclude={"without_effect"})
 
 
 @pytest.fixture(scope="module")
