@@ -15,7 +15,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo study extras dry-run why doctor test test-slow test-all lint format schema lock clean clean-states \
+.PHONY: help demo study extras dry-run why verify doctor test test-slow test-all lint format schema lock clean clean-states \
 	environment environment-dev data-there no-flags
 
 CORES = all
@@ -79,6 +79,9 @@ dry-run: data-there environment ## the jobs that make study would run, and why; 
 
 why: data-there environment ## what make study would compute and what it would only look at, and why, one line a job; runs none
 	@$(call use,$(VENV)) $(call values,,--config) python -m cxrflow.explain_plan --cores $(CORES) $(FLAGS) "$$@"
+
+verify: environment ## make the scorecard again from the published results of the study, docs/study, and compare
+	@$(call use,$(VENV)) python -m cxrflow.verify_results --folder docs/study --claims workflow/resources/claims.csv
 
 doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
 	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock \

@@ -15,7 +15,7 @@ from functools import cache, partial
 from multiprocessing import get_context
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from cxrflow.augmentation.draw import NUMBERS, draw_epoch
 from cxrflow.augmentation.transform import transform_image
 from cxrflow.cache_pixels import cache_pixels
 from cxrflow.config.models import Augmentation
-from cxrflow.images.decode import SUFFIXES
+from cxrflow.images.folder import SUFFIXES
 from cxrflow.images.pixels import open_pixels
 from cxrflow.stage.command import stage_parser
 from numpy.typing import NDArray
@@ -90,7 +90,8 @@ opened_memory = cache(SharedMemory)
 def fill_place(arrays: Arrays, memory: str, place: int, part: Part) -> None:
     """Write a batch into its place of the shared memory; run in a process of its own, which opens its files once."""
     batch = make_batch(opened_pixels(arrays), part)
-    np.frombuffer(opened_memory(memory).buf, np.float32, batch.size, place * batch.nbytes)[:] = batch.reshape(-1)
+    shared = cast(memoryview, opened_memory(memory).buf)
+    np.frombuffer(shared, np.float32, batch.size, place * batch.nbytes)[:] = batch.reshape(-1)
 
 
 def images_per_second(images: int, cores: set[int], one_pass: Callable[[], Any]) -> float:

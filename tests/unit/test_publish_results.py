@@ -8,10 +8,11 @@ import pytest
 from cxrflow.claims.load import load_claims
 from cxrflow.claims.runs import Runs
 from cxrflow.claims.score import score
+from cxrflow.config.read import read_yaml
 from cxrflow.config.settings import whole_settings
 from cxrflow.publish_results import publish_results
 from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import read_json, write_table, write_text
+from cxrflow.stage.files import read_json, write_json, write_table, write_text
 from cxrflow.tabulate_results import results_table, with_table
 from cxrflow.verify_results import changed_files, differing_rows, scorecard_again
 from made_results import ROOT, made_config, make_results
@@ -121,6 +122,26 @@ def test_the_table_has_every_result_once_and_the_remarks(published: Path) -> Non
     accuracy = results.set_index("id").loc["binary_test_accuracy"]
     assert f"| {accuracy['statement']} | 1.0 | {accuracy['this_run']} | {accuracy['verdict']} |" in rows
     assert "* A remark on this run.\n" in table
+
+
+def test_without_claims_the_table_has_a_row_a_run_and_the_settings_that_differ(tmp_path: Path) -> None:
+    kept = {"like": NAME, "incomplete_batch": "kept", "seeds": 2}
+    experiments = {**read_yaml(ROOT / "config.yaml")["experiments"], "kept": kept}
+    config = made_config(only=[NAME, "kept"], experiments=experiments, remarks=["A remark."], claims=None)
+    selected = make_results(tmp_path, config)
+    write_json(tmp_path / "config.json", {"settings": whole_settings(config), "selected": selected})
+    table = results_table(tmp_path).splitlines()
+    assert table[0] == (
+        "| experiment | `incomplete_batch` | seed | epoch | validation accuracy | test images right | test loss |"
+    )
+    metrics = read_json(tmp_path / "runs/kept/seed_1/metrics.json")
+    assert [row.split(" | ")[:4] for row in table[2:5]] == [
+        [f"| {NAME}", "dropped", "0", "90"],
+        ["| kept", "kept", "0", "90"],
+        ["| kept", "kept", "1", "90"],
+    ]
+    assert table[4].endswith(f" | {metrics['correct']} of {metrics['images']} | {metrics['loss']:.3f} |")
+    assert table[5:] == ["", "* A remark."]
 
 
 def test_the_table_takes_its_place_in_a_document(published: Path) -> None:

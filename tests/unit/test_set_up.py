@@ -90,6 +90,8 @@ def test_help_lists_every_target_and_is_the_default(ready: Checkout) -> None:
         "demo",
         "study",
         "extras",
+        "why",
+        "verify",
         "doctor",
         "test",
         "test-all",

@@ -8,7 +8,9 @@ Reads a folder that `publish_results` made. With --document the table takes the 
 of a Markdown file, so that no number there is written by hand.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +24,13 @@ END = "<!-- end of results -->"
 
 
 def results_table(folder: Path) -> str:
-    """The table of a folder: one row a statement about a result, then how many have which verdict, then the remarks."""
+    """The table of a folder, then how its run deviates: by statements where it has a scorecard, otherwise by runs."""
+    lines = statements_table(folder) if (folder / "scorecard.csv").is_file() else runs_table(folder)
+    return "\n".join([*lines, "", *(f"* {remark}" for remark in remarks_of(folder))]) + "\n"
+
+
+def statements_table(folder: Path) -> list[str]:
+    """Lines: one row a statement about a result, then how many have which verdict."""
     scorecard = pd.read_csv(folder / "scorecard.csv", dtype=str, keep_default_na=False)
     lines = ["| statement | the study | this run | verdict |", "|---|---|---|---|"]
     for kind, words in KINDS.items():
@@ -34,8 +42,40 @@ def results_table(folder: Path) -> str:
         ]
     counts = headline(scorecard)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts["verdicts"].items() if count)
-    lines += ["", f"Of these {counts['results']} statements: {told}.", ""]
-    return "\n".join([*lines, *(f"* {remark}" for remark in remarks_of(folder))]) + "\n"
+    return [*lines, "", f"Of these {counts['results']} statements: {told}."]
+
+
+def runs_table(folder: Path) -> list[str]:
+    """Lines: one row a run, with the settings in which the experiments differ, and what came out of it."""
+    selected = read_json(folder / "config.json")["selected"]
+    runs = [(name, seed) for name, seeds in selected.items() for seed in seeds]
+    trained = {run: read_json(_run(folder, *run) / "training.json") for run in runs}
+    keys = [key for key in next(iter(trained.values()))["settings"] if len(_values(trained.values(), key)) > 1]
+    heads = [*(f"`{key}`" for key in keys), "seed", "epoch", "validation accuracy", "test images right", "test loss"]
+    lines = [f"| experiment | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, seed in runs:
+        training, metrics = trained[name, seed], read_json(_run(folder, name, seed) / "metrics.json")
+        epoch = training["selected_epoch"]["epoch"]
+        history = pd.read_csv(_run(folder, name, seed) / "history.csv").set_index("epoch")
+        cells = [
+            name,
+            *(str(training["settings"][key]) for key in keys),
+            str(seed),
+            str(epoch),
+            f"{history.loc[epoch, 'val_accuracy']:.3f}",
+            f"{metrics['correct']} of {metrics['images']}",
+            f"{metrics['loss']:.3f}",
+        ]
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return lines
+
+
+def _run(folder: Path, experiment: str, seed: int) -> Path:
+    return folder / "runs" / experiment / f"seed_{seed}"
+
+
+def _values(trained: Iterable[dict[str, Any]], key: str) -> set[str]:
+    return {str(training["settings"][key]) for training in trained}
 
 
 def remarks_of(folder: Path) -> list[str]:

@@ -166,6 +166,7 @@ def _trained_to(
             marks={_selected_number(settings)},
             save_every=args.save_every,
             workers=args.threads,
+            images_per_epoch=images_of(split, settings)["training_seen_per_epoch"],
             report=report,
         )
     del model

@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrflow.stage.faults import Fault
-from cxrflow.training.batches import images_per_pass
 from cxrflow.training.engine import Progress, train
 from cxrflow.training.identity import rows_hash
 from cxrflow.training.progress import Rows
@@ -108,6 +107,7 @@ def train_with_states(
     marks: Collection[int | None],
     save_every: float,
     workers: int,
+    images_per_epoch: int,
     report: Callable[[Rows, Rows], None],
 ) -> State:
     """Train from a state, or from the beginning, to the end; write states on the way.
@@ -119,6 +119,7 @@ def train_with_states(
         manifest, pixels, split, settings, epochs, workers: see `cxrflow.training.engine.train`.
         marks: epochs behind which a state is to stay.
         save_every: seconds between two states.
+        images_per_epoch: training images that an epoch shows, for the pace in the timing.
         report: called behind each epoch with the rows of history and timing so far.
 
     Returns:
@@ -163,7 +164,7 @@ def train_with_states(
             now = time.monotonic()
             timing.seconds, begin = timing.seconds + now - begin, now
             if moment == "epoch":
-                timing.end_epoch(progress.epoch, _seen_in_an_epoch(split, settings))
+                timing.end_epoch(progress.epoch, images_per_epoch)
                 report(progress.history, timing.epochs)
             due = now - saved_at >= max(save_every, cost / SHARE_OF_SAVING)
             stays = moment == "epoch" and (progress.epoch in marks or is_over(progress.history, epochs, settings))
@@ -212,8 +213,3 @@ def _position(state: State) -> tuple[int, int]:
 def _place(progress: Progress) -> str:
     inside = f", step {progress.batches} of epoch {progress.epoch + 1}" if progress.batches else ""
     return f"behind epoch {progress.epoch}{inside}"
-
-
-def _seen_in_an_epoch(split: pd.DataFrame, settings: Mapping[str, Any]) -> int:
-    training = int((split["subset"] == "training").sum())
-    return images_per_pass(training, settings["batch_size"], settings["incomplete_batch"])
