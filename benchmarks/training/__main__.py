@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pandas as pd
+from cxrflow.config.models import Augmentation
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings, training_settings
 from cxrflow.networks.weights import find_weights
@@ -37,10 +39,13 @@ ROWS: dict[str, tuple[str, dict[str, Any], float]] = {
     ),
 }
 PEERS = ("notebook", "keras_layers")
+SAVING = "saving states"
+SAVING_EPOCHS = 20  # of the network with the largest states: some five states at the default of one a minute
 
 
-def prepared(folder: Path, images: Path, classes: list[str], size: int) -> list[str]:
+def prepared(folder: Path, images: Path, settings: Mapping[str, Any]) -> list[str]:
     """Index, split and decode a task's images with cxrflow's own stages; the flags that contenders take."""
+    classes, size = settings["classes"], settings["image_size"]
     task = folder / "images"
     for place in ("train", "test"):
         (task / place).mkdir(parents=True)
@@ -107,16 +112,21 @@ def one_epoch(process: Any) -> dict[str, float]:
     return told
 
 
+def study_settings(experiment: str, images: Path, weights: Path) -> dict[str, Any]:
+    """Settings of one of the study's trainings."""
+    config = read_config({**read_yaml(PROJECT / "config.yaml"), "images": str(images), "weights": str(weights)})
+    return training_settings(experiment_settings(config, experiment))
+
+
 def compared(row: str, images: Path, weights: Path, rounds: int) -> None:
     """Run one row's contenders and print its ratios."""
     experiment, changes, least = ROWS[row]
-    config = read_config({**read_yaml(PROJECT / "config.yaml"), "images": str(images), "weights": str(weights)})
-    study = training_settings(experiment_settings(config, experiment))
+    study = study_settings(experiment, images, weights)
     ours = {**study, **changes}
     names = ["cxrflow", "bare_step", *PEERS]
     settings = {name: study if name in PEERS else ours for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        flags = prepared(Path(folder), images, study["classes"], study["image_size"])
+        flags = prepared(Path(folder), images, study)
         flags += ["--weights", str(find_weights(str(weights), study["backbone"]))]
         with contenders(names, settings, flags) as processes:
             for name in names:  # compiled one after the other
@@ -140,21 +150,49 @@ def compared(row: str, images: Path, weights: Path, rounds: int) -> None:
     print(f"    an epoch: {shown}", flush=True)
 
 
+def saving(images: Path, weights: Path) -> None:
+    """Train a while with states saved as by default, and print the share of the time that went into them."""
+    settings = {**study_settings("multiclass_inception_v3", images, weights), "epochs": SAVING_EPOCHS}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        pixels = prepared(folder, images, settings)[-2 * len(settings["classes"]) :]
+        split, manifest, timing = folder / "split.csv", folder / "manifest.parquet", folder / "timing.csv"
+        ranges = Augmentation().model_dump(exclude={"without_effect"})
+        _stage(
+            "plan_augmentation", split=split, seed=0, epochs=SAVING_EPOCHS, ranges=json.dumps(ranges),
+            validation_augmented="study", manifest=manifest,
+        )  # fmt: skip
+        _stage(
+            "train_model", settings=json.dumps(settings), seed=0, threads=THREADS, device="cpu",
+            weights=find_weights(str(weights), settings["backbone"]), split=split, manifest=manifest, pixels=pixels,
+            states=folder / "states", model=folder / "model.keras", model_weights=folder / "model.weights.h5",
+            history=folder / "history.csv", timing=timing, training=folder / "training.json",
+        )  # fmt: skip
+        seconds = pd.read_csv(timing)[["saving", "seconds"]].sum()
+    print_row(
+        "multiclass InceptionV3, float32: share of time for states", seconds["saving"] / seconds["seconds"], "< 0.03"
+    )
+
+
 def print_row(name: str, ratio: float, wanted: str) -> None:
     """Name, ratio, wanted."""
     print(f"{name:<75} {ratio:6.2f}   {wanted}", flush=True)
 
 
 def main() -> None:
+    rows = [*ROWS, SAVING]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True, help="folder with train/<class>/ and test/<class>/")
     parser.add_argument("--weights", type=Path, required=True, help="folder of weights files")
     parser.add_argument("--rounds", type=int, default=5, help="epochs of each contender (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--only", nargs="+", choices=rows, default=rows, metavar="ROW", help=", ".join(rows))
     args = parser.parse_args()
     begin = time.monotonic()
     for row in args.only:
-        compared(row, args.images, args.weights, args.rounds)
+        if row == SAVING:
+            saving(args.images, args.weights)
+        else:
+            compared(row, args.images, args.weights, args.rounds)
     print(f"{time.monotonic() - begin:.0f} s in all")
 
 
