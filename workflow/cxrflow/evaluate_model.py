@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-import keras
 import pandas as pd
 
 from cxrflow.evaluation.metrics import metrics_of, prediction_table
 from cxrflow.evaluation.predict import class_probabilities, predict_in_batches
 from cxrflow.images.pixels import open_pixels
 from cxrflow.networks.device import CHOICES, set_up_device
+from cxrflow.networks.load import load_network
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import read_json, write_json, write_table
 
@@ -30,7 +30,7 @@ def main() -> None:
     training = read_json(args.training)
     split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     test = split[split["subset"] == "test"]
-    model = keras.saving.load_model(args.model, compile=False, safe_mode=True)
+    model = load_network(args.model)
     output = predict_in_batches(model, open_pixels(args.pixels), test["image"].tolist())
     predictions = prediction_table(test, class_probabilities(output), training["classes"])
     metrics = metrics_of(predictions, training["classes"], args.positive)

@@ -13,6 +13,7 @@ import pandas as pd
 from cxrflow.evaluation.predict import predict_in_batches
 from cxrflow.images.pixels import open_pixels
 from cxrflow.networks.device import CHOICES, set_up_device
+from cxrflow.networks.load import load_network
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import whole_file
 
@@ -36,7 +37,7 @@ def main() -> None:
     set_up_device(args.device, args.threads)
     split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     rows = split[split["subset"].isin(SUBSETS_OF[args.feature_images])]
-    model = keras.saving.load_model(args.model, compile=False, safe_mode=True)
+    model = load_network(args.model)
     hidden = keras.Model(model.input, model.get_layer("last_hidden").output)
     features = predict_in_batches(hidden, open_pixels(args.pixels), rows["image"].tolist())
     with whole_file(args.features) as part:
