@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import canonical_json, sha256_of_text, whole_file
 
-DECODERS = ("numpy", "pillow", "pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
+DECODERS = ("numpy", "pillow", "pydicom", "pylibjpeg-openjpeg", "imagecodecs")
 
 
 def decoding_hash() -> str:
