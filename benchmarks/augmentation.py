@@ -22,7 +22,7 @@ import pandas as pd
 from cxrflow.augmentation.draw import NUMBERS, draw_epoch
 from cxrflow.augmentation.transform import transform_image
 from cxrflow.cache_pixels import cache_pixels
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.images.folder import SUFFIXES
 from cxrflow.images.pixels import open_pixels
 from cxrflow.stage.command import stage_parser
@@ -57,7 +57,7 @@ def decode(folder: Path, size: int, to: Path) -> Arrays:
     for name in sorted(path.name for path in folder.iterdir() if path.is_dir()):
         files = sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES)
         images = [file.relative_to(folder).as_posix() for file in files]
-        np.save(to / f"{name}.npy", cache_pixels(folder, images, size, "nearest"))
+        cache_pixels(to / f"{name}.npy", folder, [(image, "") for image in images], size, "nearest")
         pd.DataFrame({"image": images}).to_csv(to / f"{name}.csv", index=False)
         arrays.append(to / f"{name}.npy")
     return tuple(arrays)

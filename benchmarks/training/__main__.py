@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 import pandas as pd
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings, training_settings
 from cxrflow.networks.weights import find_weights
@@ -163,7 +163,7 @@ def saving(images: Path, weights: Path) -> None:
             validation_augmented="study", manifest=manifest,
         )  # fmt: skip
         _stage(
-            "train_model", settings=json.dumps(settings), seed=0, threads=THREADS, device="cpu",
+            "train_model", settings=json.dumps(settings), seed=0, threads=THREADS, device="cpu", resampling="nearest",
             weights=find_weights(str(weights), settings["backbone"]), split=split, manifest=manifest, pixels=pixels,
             states=folder / "states", model=folder / "model.keras", model_weights=folder / "model.weights.h5",
             history=folder / "history.csv", timing=timing, training=folder / "training.json",

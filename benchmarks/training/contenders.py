@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import pandas as pd
 from cxrflow.augmentation.draw import draw_epoch
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.images.pixels import open_pixels
 from cxrflow.networks.build import build_network
 from cxrflow.networks.device import set_up_device

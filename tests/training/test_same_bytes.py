@@ -45,6 +45,7 @@ def test_same_bytes_of_two_processes(reference: Reference) -> None:
     training = reference.training
     training.run("again", "states of another folder", epochs=reference.epochs)
     assert training.results("again") == reference.results
+    assert training.training("again")["resampling"] == "nearest"
     one, other = predictions_of(training, "reference", "again")
     assert one == other
     assert len(pd.read_csv(training.folder / "again/predictions.csv")) == 4

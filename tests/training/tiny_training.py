@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from cxrflow.augmentation.manifest import write_manifest
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.files import read_json, write_table
 
@@ -64,6 +64,7 @@ class TinyTraining:
             "seed": 0,
             "threads": 1,
             "device": "cpu",
+            "resampling": "nearest",
             "split": self.folder / "split.csv",
             "manifest": self.folder / "manifest.parquet",
             "states": self.folder / states,

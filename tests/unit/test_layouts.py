@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from cxrflow.config.read import read_config, read_yaml
-from cxrflow.images.fingerprint import list_fingerprint
+from cxrflow.images.fingerprint import fingerprint, stamps_of
 from cxrflow.images.grouping import groups_of
 from cxrflow.images.listing import Patients, list_images
 from cxrflow.index_images import index_images
@@ -96,14 +96,18 @@ def test_all_faults_of_a_list(one_folder: Path) -> None:
 
 
 def test_a_list_is_looked_at_from_outside(one_folder: Path, tmp_path: Path) -> None:
+
+    def of_list() -> str:
+        return fingerprint(one_folder, stamps_of(one_folder, CLASSES, "listed", image_list))
+
     image_list = tmp_path / "list.csv"
     image_list.write_text("path,label\ncovid/c0_0.png,covid\ncovid/gone.png,covid\n")
-    before = list_fingerprint(one_folder, image_list)
-    assert list_fingerprint(one_folder, image_list) == before
+    before = of_list()
+    assert of_list() == before
     (one_folder / "covid/c1_2.png").unlink()  # not of the list
-    assert list_fingerprint(one_folder, image_list) == before
+    assert of_list() == before
     (one_folder / "covid/gone.png").write_bytes(b"x")
-    assert list_fingerprint(one_folder, image_list) != before
+    assert of_list() != before
 
 
 @pytest.mark.parametrize(

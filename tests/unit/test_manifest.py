@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from cxrflow.augmentation.draw import NUMBERS
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
 

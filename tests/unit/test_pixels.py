@@ -1,5 +1,6 @@
 """Decoding and the cache of pixels, against Keras' own loader."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import pandas as pd
 import pytest
 from cxrflow.cache_pixels import cache_pixels
 from cxrflow.images.decode import RESAMPLING, decode_image
-from cxrflow.images.fingerprint import folder_fingerprint
+from cxrflow.images.fingerprint import fingerprint, stamps_of
 from cxrflow.images.pixels import open_pixels, stack_pixels
 from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import write_table
+from cxrflow.stage.files import sha256_of_file, write_table
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
@@ -39,7 +40,7 @@ def test_decoding_of_the_study_is_that_of_keras(study_data: Path) -> None:
 
 def test_the_cache_gives_back_what_was_decoded(image_folder: Path, tmp_path: Path) -> None:
     images = [f"train/covid/covid_{number}.png" for number in (3, 0, 5)]
-    np.save(tmp_path / "covid.npy", cache_pixels(image_folder, images, 24, "nearest"))
+    assert cache_pixels(tmp_path / "covid.npy", image_folder, [(image, "") for image in images], 24, "nearest") == 3
     write_table(tmp_path / "covid.csv", pd.DataFrame({"image": images}))
     pixels = open_pixels([tmp_path / "covid.npy"])
     for image in images:
@@ -57,11 +58,50 @@ def test_a_cache_whose_names_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_fingerprint_of_a_folder(image_folder: Path, draw: Callable[..., None]) -> None:
-    folders = ["train/covid", "test/covid"]
-    before = folder_fingerprint(image_folder, folders)
-    assert folder_fingerprint(image_folder, folders[::-1]) == before
+    def of(root: Path, *classes: str) -> str:
+        return fingerprint(root, stamps_of(root, classes, "train_test"))
+
+    before = of(image_folder, "covid")
     draw(image_folder / "train/normal/new.png", 1)
-    assert folder_fingerprint(image_folder, folders) == before
+    assert of(image_folder, "covid") == before
+    assert of(image_folder, "covid", "normal") == of(image_folder, "normal", "covid") != before
     draw(image_folder / "train/covid/new.png", 1)
-    assert folder_fingerprint(image_folder, folders) != before
-    assert folder_fingerprint(image_folder / "nowhere", folders) == folder_fingerprint(image_folder / "none", folders)
+    assert of(image_folder, "covid") != before
+    assert of(image_folder / "nowhere", "covid") == of(image_folder / "none", "covid")
+
+
+def hashed(root: Path, *images: str) -> list[tuple[str, str]]:
+    return [(image, sha256_of_file(root / image)) for image in images]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_array_is_that_of_numpy(image_folder: Path, tmp_path: Path, workers: int) -> None:
+    """Written a few images at a time, it has the bytes of one that is saved whole."""
+    images = [file.relative_to(image_folder).as_posix() for file in sorted(image_folder.rglob("*.png"))] * 9
+    cache_pixels(tmp_path / "a.npy", image_folder, [(image, "") for image in images], 8, "box", workers=workers)
+    np.save(tmp_path / "b.npy", np.stack([decode_image(image_folder / image, 8, "box") for image in images]))
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_the_store_knows_contents_not_names(image_folder: Path, tmp_path: Path) -> None:
+    first, array, store = image_folder / "train/covid/covid_0.png", tmp_path / "a.npy", tmp_path / "store"
+    names = [f"train/covid/copy_{number}.png" for number in range(40)]
+    for name in names:
+        shutil.copyfile(first, image_folder / name)
+    cache_pixels(array, image_folder, hashed(image_folder, *names), 8, "nearest", store, workers=4)
+    assert len(list(store.rglob("*.npy"))) == 1 and list(store.rglob(".part-*")) == []
+    both = hashed(image_folder, "train/covid/covid_0.png", "train/covid/covid_1.png")
+    assert cache_pixels(array, image_folder, both, 8, "nearest", store) == 1
+    np.testing.assert_array_equal(np.load(array)[0], decode_image(first, 8, "nearest"))
+    assert cache_pixels(array, image_folder, both, 8, "bilinear", store) == 2
+    np.testing.assert_array_equal(np.load(array)[0], decode_image(first, 8, "bilinear"))
+
+
+def test_an_image_that_is_not_the_indexed_one_leaves_the_array_as_it_was(image_folder: Path, tmp_path: Path) -> None:
+    images = hashed(image_folder, "train/covid/covid_0.png", "train/covid/covid_1.png")
+    cache_pixels(tmp_path / "a.npy", image_folder, images, 8, "nearest")
+    before = (tmp_path / "a.npy").read_bytes()
+    shutil.copyfile(image_folder / "train/covid/covid_2.png", image_folder / "train/covid/covid_1.png")
+    with pytest.raises(Fault, match=r"covid_1\.png: has changed since it was indexed; give the same command again"):
+        cache_pixels(tmp_path / "a.npy", image_folder, images, 9, "nearest", tmp_path / "store")
+    assert (tmp_path / "a.npy").read_bytes() == before and list(tmp_path.glob(".part-*")) == []

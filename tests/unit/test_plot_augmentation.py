@@ -12,7 +12,7 @@ import pytest
 from cxrflow import plot_augmentation
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
 from cxrflow.augmentation.picture import seen_picture
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.plot_augmentation import EPOCHS, PER_CLASS, TILE, choose_images, credit_line, sheet_figure, tiles_of
 from cxrflow.plotting.style import styled, write_figure

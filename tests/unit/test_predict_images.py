@@ -83,13 +83,13 @@ def test_a_csv_names_files_as_seen_from_itself(image_folder: Path, tmp_path: Pat
 def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     training = tmp_path / "training.json"
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}}))
+    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}))
     index_images(image_folder, CLASSES)[0].to_parquet(tmp_path / "images.parquet")
     (image_folder / "test/covid/x.png").write_bytes(b"")
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "cxrflow.predict_images", "--model", str(tmp_path / "model.keras")]
-        command += ["--training", str(training), "--resampling", "nearest", "--images", str(image_folder / "test")]
+        command += ["--training", str(training), "--images", str(image_folder / "test")]
         command += ["--reference", str(tmp_path / "images.parquet"), "--table", str(tmp_path / "new.csv"), *more]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -99,9 +99,12 @@ def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) ->
     done = run("--on-bad-image", "skip")
     assert done.returncode == 0 and "4 images predicted, 1 left out" in done.stdout, done.stderr
     assert len(pd.read_csv(tmp_path / "new.csv")) == 5
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": 32}}))
+    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": 32}, "resampling": "nearest"}))
     other = run()
     assert other.returncode == 1 and "--training: 32 px and 2 classes, but the network takes" in other.stderr
+    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}}))
+    older = run()
+    assert older.returncode == 1 and "--training: does not tell by which `resampling`" in older.stderr
 
 
 # ---- models with code -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from cxrflow.augmentation.draw import NUMBERS, UNCHANGED
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
 from cxrflow.augmentation.picture import seen_picture
 from cxrflow.augmentation.transform import transform_image
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
 from PIL import Image

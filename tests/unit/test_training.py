@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cxrflow.augmentation.draw import draw_epoch
-from cxrflow.config.models import Augmentation
+from cxrflow.config.images import Augmentation
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
 from cxrflow.training import engine

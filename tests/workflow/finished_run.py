@@ -147,12 +147,12 @@ def _fake_training(folder: Path, command: str, seconds: int) -> None:
 
 
 def _fake_index(folder: Path, command: str) -> None:
-    from cxrflow.images.fingerprint import folder_stamps, write_seen
+    from cxrflow.images.fingerprint import stamps_of, write_seen
     from cxrflow.stage.files import sha256_of_file
 
     root = folder / _flag(command, "root")
     classes = command.split("--classes ")[1].split(" --", maxsplit=1)[0].split()
-    stamps = folder_stamps(root, [f"{subset}/{name}" for subset in ("train", "test") for name in classes])
+    stamps = stamps_of(root, classes, "train_test")
     hashes = {path: sha256_of_file(root / path) for path in stamps}
     write_seen(
         folder / _flag(command, "seen"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes

@@ -4,34 +4,49 @@ The data set is a folder that holds train/<class>/ and test/<class>/, or <class>
 With --image-list, a CSV says which files make it up (column `path`; `label` and `split` with the layout `listed`; `sha256` or
 else `git_blob_sha1`, where given, is checked; source, patient, sex, age, view and licence are taken over); without, it is what
 lies in the class folders. Headers are read first, and what they show to be wrong is told at once; then each image is decoded
-once, so that a damaged one is told now, before any training.
+once, so that a damaged one is told now, before any training, and with --store its pixels are kept. With --known, a file that
+has not changed since an earlier index is not read again.
 """
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from PIL import Image
 
-from cxrflow.download.contents import git_blob_sha1_of_file
-from cxrflow.images.decode import read_header, read_image
-from cxrflow.images.fingerprint import folder_stamps, list_stamps, write_seen
-from cxrflow.images.folder import SUFFIXES, class_folders
+from cxrflow.images.decode import RESAMPLING, resized
+from cxrflow.images.facts import FACTS, contents_facts, header_facts
+from cxrflow.images.fingerprint import stamp_of, stamps_of, write_seen
+from cxrflow.images.folder import SUFFIXES
+from cxrflow.images.known import STAMP, read_known, write_known
 from cxrflow.images.listing import EXPECTED, KNOWN_OF_IMAGE, LAYOUTS, Patients, list_images, other_files
-from cxrflow.images.look import LOOKS, looks_of
+from cxrflow.images.store import decoding_hash, keep_pixels, stored_file
+from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, one_line
-from cxrflow.stage.files import sha256_of_file, write_table
+from cxrflow.stage.files import write_table
 from cxrflow.stage.tables import read_csv_as_text
 
+AT_ONCE = 2000  # rows that are mappings at a time: as columns they take a tenth of the memory
 FAULTY = ("missing", "unreadable", "changed")
 TOLD = {
     "missing": "missing",
     "unreadable": "unreadable: {}",
     "changed": "its contents are not those of the image list ({} differs)",
 }
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where pixels are kept while images are decoded, and in which form (see `cxrflow.images.store`)."""
+
+    folder: Path
+    sizes: Sequence[int]
+    resampling: str
 
 
 def index_images(
@@ -41,6 +56,8 @@ def index_images(
     workers: int = 1,
     layout: str = "train_test",
     patients: Patients | None = None,
+    known: Path | None = None,
+    store: Store | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Index the images of some classes.
 
@@ -51,6 +68,8 @@ def index_images(
         workers: threads that read and decode.
         layout: one of `cxrflow.images.listing.LAYOUTS`.
         patients: how it is known which images show the same patient.
+        known: what earlier indexes found, to take from and to add to (Parquet).
+        store: where to keep the pixels of the images that are decoded.
 
     Returns:
         The index, one row an image sorted by its id, and a message for each image that is missing, unreadable or
@@ -62,67 +81,87 @@ def index_images(
         Fault: the folder, or a class folder in it, does not exist or holds no image; the list is wrong.
     """
     listed = list_images(root, classes, layout, image_list, patients)
-    rows = listed.to_dict("records")
+    decoding = decoding_hash()
+    found_by = f"{code_hash('cxrflow.images.facts')} {decoding}"
+    by_stamp, by_contents = read_known(known, root, found_by)
+    rows = _with_known(root, listed, by_stamp)
+
+    def look_at_header(row: Mapping[str, Any]) -> dict[str, Any]:
+        return header_facts(root / row["image"], row["fault"])
+
+    def look_at_contents(row: Mapping[str, Any]) -> dict[str, Any]:
+        path = root / row["image"]
+        facts, rgb = contents_facts(path, {name: row[name] for name in FACTS}, by_contents, _needs_git_blob_sha1(row))
+        if store and rgb:
+            _keep(store, facts["sha256"], rgb, decoding)
+        return facts
+
+    fresh = rows[rows["status"].isna()]
     # What libraries warn of is odd but no fault; what would make a picture another is checked here.
     with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings(action="ignore"):
-        rows = list(pool.map(lambda row: row | _look_at_header(root / row["image"], row["fault"]), rows))
-        for message in fault_messages(root, pd.DataFrame(rows), FAULTY):
+        fresh = _looked_at(fresh, look_at_header, pool)
+        for message in fault_messages(root, fresh, FAULTY):
             print(f"fault: {one_line(message)}", flush=True)
-        rows = list(pool.map(lambda row: row | _look_at_contents(root / row["image"], row), rows))
-    index = pd.DataFrame(rows).drop(columns=EXPECTED)
-    for column in ("bytes", "width", "height"):
-        index[column] = index[column].astype("Int64")
-    for column in LOOKS:
-        index[column] = index[column].astype("Float64")
-    for column in ("sha256", "mode", "format", "conversions", "fault", "listed_subset", *KNOWN_OF_IMAGE):
+        sound = fresh["status"] == "ok"
+        fresh = pd.concat([fresh[~sound], _looked_at(fresh[sound], look_at_contents, pool)])
+    index = pd.concat([rows[rows["status"].notna()], fresh]).sort_index()
+    if known:
+        write_known(known, root, found_by, index[index["status"] == "ok"], by_stamp)
+    differing = _differing_hashes(index)
+    changed = (index["status"] == "ok") & (differing != "")
+    index.loc[changed, "status"], index.loc[changed, "fault"] = "changed", differing[changed]
+    for column in ("listed_subset", *KNOWN_OF_IMAGE):
         index[column] = index[column].astype("string")
+    index = index.drop(columns=[*EXPECTED, "modified", "git_blob_sha1"])
     return index, fault_messages(root, index, FAULTY)
+
+
+def _with_known(root: Path, listed: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The listed images with what is known of them; without a status where that is nothing, or not enough."""
+    stamps = pd.DataFrame([stamp_of(root / image) for image in listed["image"]], columns=STAMP[1:], dtype="Int64")
+    rows = listed.astype({"image": "string"}).join(stamps).merge(known, on=STAMP, how="left")
+    enough = rows["sha256"].notna() & (rows["fault"] == "")
+    enough &= rows["git_blob_sha1"].notna() | ~_needs_git_blob_sha1(rows)
+    return rows.assign(status=pd.Series("ok", rows.index, "string").where(enough), fault=rows["fault"].mask(enough))
+
+
+def _keep(store: Store, sha256: str, rgb: Image.Image, decoding: str) -> None:
+    for size in store.sizes:
+        file = stored_file(store.folder, size, store.resampling, sha256, decoding)
+        if not file.is_file():
+            keep_pixels(file, resized(rgb, size, store.resampling))
+
+
+def _needs_git_blob_sha1(rows: Any) -> Any:
+    """Whether the list knows an image, or each of a table of images, by this hash alone."""
+    return (rows["expected_sha256"] == "") & (rows["expected_git_blob_sha1"] != "")
+
+
+def _looked_at(
+    rows: pd.DataFrame, look: Callable[[Mapping[str, Any]], dict[str, Any]], pool: ThreadPoolExecutor
+) -> pd.DataFrame:
+    """Rows with the facts that a look at each gives."""
+    parts = []
+    for start in range(0, max(len(rows), 1), AT_ONCE):
+        some = rows.iloc[start : start + AT_ONCE]
+        found = list(pool.map(look, some.to_dict("records")))
+        facts = pd.DataFrame(found, some.index, list(FACTS)).astype(FACTS)
+        parts.append(some.drop(columns=list(FACTS)).join(facts))
+    return pd.concat(parts)
+
+
+def _differing_hashes(index: pd.DataFrame) -> "pd.Series[str]":
+    """The hash by which each image is not the listed one; an empty text where it is, or none is known."""
+    by_sha256 = (index["expected_sha256"] != "") & (index["expected_sha256"] != index["sha256"])
+    by_blob = _needs_git_blob_sha1(index) & (index["expected_git_blob_sha1"] != index["git_blob_sha1"])
+    differing = pd.Series("", index.index, "string")
+    return differing.mask(by_sha256.fillna(True), "SHA-256").mask(by_blob.fillna(True), "git blob SHA-1")
 
 
 def fault_messages(root: Path, index: pd.DataFrame, statuses: Collection[str]) -> list[str]:
     """A message for each image of some statuses, in the order of the index."""
     rows = index.loc[index["status"].isin(list(statuses)), ["image", "status", "fault"]]
     return [f"{root / image}: {TOLD[status].format(fault)}" for image, status, fault in rows.itertuples(index=False)]
-
-
-def _look_at_header(path: Path, fault: str) -> dict[str, object]:
-    """What an image file is by its header; `fault` is what is already known to be wrong with it."""
-    names = ("bytes", "sha256", "width", "height", "mode", "format", "conversions", *LOOKS)
-    found: dict[str, object] = dict.fromkeys(names)
-    if fault:
-        return {**found, "status": "unreadable"}
-    try:
-        path.lstat()  # a link is there, wherever it leads
-        header = asdict(read_header(path))
-        return {**found, **header, "bytes": path.stat().st_size, "status": "ok", "fault": None}
-    except (FileNotFoundError, NotADirectoryError):
-        return {**found, "status": "missing", "fault": None}
-    except OSError as error:
-        return {**found, "status": "unreadable", "fault": error.strerror}
-    except Fault as wrong:
-        return {**found, "status": "unreadable", "fault": one_line(str(wrong))}
-
-
-def _look_at_contents(path: Path, row: dict[str, object]) -> dict[str, object]:
-    """What an image file with a sound header is by its contents."""
-    if row["status"] != "ok":
-        return {}
-    found: dict[str, object] = {"sha256": sha256_of_file(path)}
-    try:
-        rgb, conversions = read_image(path)
-    except Fault as fault:
-        return {**found, "status": "unreadable", "fault": one_line(str(fault))}
-    other = _differing_hash(path, row, found["sha256"])
-    changed = {"status": "changed", "fault": other} if other else {}
-    return {**found, **looks_of(rgb), "conversions": "; ".join(conversions), **changed}
-
-
-def _differing_hash(path: Path, row: dict[str, object], sha256: object) -> str:
-    """The hash by which a file is not the listed one; an empty text where it is, or none is known."""
-    if row["expected_sha256"]:
-        return "" if row["expected_sha256"] == sha256 else "SHA-256"
-    blob = row["expected_git_blob_sha1"]
-    return "" if not blob or blob == git_blob_sha1_of_file(path) else "git blob SHA-1"
 
 
 def main() -> None:
@@ -139,15 +178,18 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="index to write (Parquet)")
     parser.add_argument("--fingerprint", default="", help="of the files, to be kept with what is seen of them")
     parser.add_argument("--seen", type=Path, help="where to note what is seen of the files (JSON)")
+    parser.add_argument("--known", type=Path, help="what earlier indexes found, to take from and add to (Parquet)")
+    parser.add_argument("--store", type=Path, help="folder of decoded images, by their contents, to add to")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="for the store: heights and widths in pixels")
+    parser.add_argument("--resampling", choices=sorted(RESAMPLING), default="nearest", help="for the store")
     args = parser.parse_args()
-    stamps = (
-        list_stamps(args.root, args.image_list)
-        if args.layout == "listed"
-        else folder_stamps(args.root, [folder for *_, folder in class_folders(args.classes, args.layout)])
-    )
+    stamps = stamps_of(args.root, args.classes, args.layout, args.image_list)
     image_list = read_csv_as_text(args.image_list, "image_list") if args.image_list else None
     patients = Patients(args.patients_column, args.patients_pattern)
-    index, faults = index_images(args.root, args.classes, image_list, args.workers, args.layout, patients)
+    store = Store(args.store, args.sizes, args.resampling) if args.store else None
+    index, faults = index_images(
+        args.root, args.classes, image_list, args.workers, args.layout, patients, args.known, store
+    )
     borne = {
         *(FAULTY if args.missing_images == "warn" else ()),
         *(["unreadable"] if args.on_bad_image == "skip" else ()),

@@ -126,8 +126,8 @@ def predict_images(
     return pd.concat(parts, ignore_index=True)
 
 
-def _check_training(training: Any, model: Any) -> tuple[list[str], int]:
-    """Classes and image size of a training, held against its network."""
+def _check_training(training: Any, model: Any) -> tuple[list[str], int, str]:
+    """Classes, image size and resampling of a training, held against its network."""
     try:
         classes, size = [str(name) for name in training["classes"]], int(training["settings"]["image_size"])
     except (KeyError, TypeError, ValueError):
@@ -141,19 +141,18 @@ def _check_training(training: Any, model: Any) -> tuple[list[str], int]:
             f"--training: {size} px and {len(classes)} classes, but the network takes {shape[0]} and has {shape[1]} outputs; "
             "give the training.json beside the model"
         )
-    return classes, size
+    if training.get("resampling") not in RESAMPLING:
+        raise Fault(
+            "--training: does not tell by which `resampling` its images became pixels, as those of cxrflow 0.1 do not; "
+            f"run the workflow again, which writes it anew, or add it from the run's config: {', '.join(RESAMPLING)}"
+        )
+    return classes, size, training["resampling"]
 
 
 def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="trained network (.keras)")
-    parser.add_argument("--training", type=Path, required=True, help="training.json beside it: its classes and size")
-    parser.add_argument(
-        "--resampling",
-        choices=sorted(RESAMPLING),
-        required=True,
-        help="as the run's config had it; it is written nowhere",
-    )
+    parser.add_argument("--training", type=Path, required=True, help="training.json beside it")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="files, folders, CSVs with a column path")
     parser.add_argument(
         "--reference", type=Path, help="images.parquet of the run, to tell images that are unlike its own"
@@ -170,10 +169,10 @@ def main() -> None:
         training = read_json(args.training)
     except ValueError:
         raise Fault(f"--training: {args.training}: not JSON") from None
-    classes, size = _check_training(training, model)
+    classes, size, resampling = _check_training(training, model)
     reference = reference_of(pd.read_parquet(args.reference), classes) if args.reference else None
     with warnings.catch_warnings(action="ignore"):  # as in index_images
-        table = predict_images(model, classes, size, args.resampling, files, reference)
+        table = predict_images(model, classes, size, resampling, files, reference)
     bad = table[table["predicted"].isna()]
     if len(bad) and args.on_bad_image == "error":
         told = [f"{image}: {why}" for image, why in bad[["image", "warning"]].itertuples(index=False)]

@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pixels", type=Path, nargs="+", required=True, help="decoded pixels (.npy) of the task's classes"
     )
+    parser.add_argument("--resampling", required=True, help="by which the pixels were made; to be recorded")
     parser.add_argument("--weights", type=Path, help="initial weights of the backbone; without, they are random")
     parser.add_argument("--states", type=Path, required=True, help="folder of the states of all trainings")
     parser.add_argument(
@@ -215,6 +216,7 @@ def _write_records(
         "device": device_name(),
         "hardware": hardware(),
         "images": dict(images),
+        "resampling": args.resampling,
         "weights": {
             "source": settings["weights"],
             "file": args.weights.name if args.weights else None,

@@ -9,7 +9,7 @@ from cxrflow.config.fields import SPLIT_RULES
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, network_settings, training_settings, whole_settings
 from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
-from cxrflow.images.fingerprint import folder_fingerprint, list_fingerprint
+from cxrflow.images.fingerprint import fingerprint, stamps_of
 from cxrflow.machine.cluster import examine_cluster
 from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
 from cxrflow.networks.weights import find_weights
@@ -27,6 +27,7 @@ PROJECT = Path(os.path.relpath(workflow.basedir))
 RESULTS = Path("results") / CONFIG.name
 STATES = Path("results") / "states"  # by what a training is, so shared by all names
 SEEN = RESULTS / "images_seen.json"  # no output: it must outlive the index that is made again
+KNOWN = RESULTS / "images_known.parquet"  # likewise
 PIXELS = Path("results") / "pixels"  # of single images, by their contents: shared, too
 RESOURCES = PROJECT / "workflow" / "resources"
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
@@ -34,6 +35,7 @@ FETCHED = Path("results") / CONFIG.fetched_into() if CONFIG.fetched_into() else 
 IMAGES = RESULTS / "phantoms" / "images" if CONFIG.phantoms else FETCHED or Path(CONFIG.images)
 SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
 CLASSES = sorted({name for task in CONFIG.selected().values() for name in CONFIG.tasks[task.task].classes})
+SIZES = sorted({experiment.image_size for experiment in CONFIG.selected().values()})
 
 # Jobs find the package in this checkout, also in a conda environment or container that holds its dependencies alone; and
 # the Python that runs Snakemake, also where its environment is not activated.
@@ -75,12 +77,11 @@ def existing(path, key):
 
 def images_fingerprint():
     """What the images look like from outside; the last index's fingerprint where their contents are as they were then."""
-    if CONFIG.layout == "listed":
-        try:
-            return list_fingerprint(IMAGES, existing(IMAGE_LIST, "image_list"), SEEN)
-        except Fault as fault:
-            raise WorkflowError(*fault.messages) from None
-    return folder_fingerprint(IMAGES, CONFIG.folders_of(CLASSES), SEEN)
+    try:
+        stamps = stamps_of(IMAGES, CLASSES, CONFIG.layout, existing(IMAGE_LIST, "image_list") or None)
+    except Fault as fault:
+        raise WorkflowError(*fault.messages) from None
+    return fingerprint(IMAGES, stamps, SEEN)
 
 
 def patients_flags():

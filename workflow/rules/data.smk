@@ -101,6 +101,11 @@ rule index_images:
         on_bad_image=CONFIG.on_bad_image,
         fingerprint=images_fingerprint(),
         seen=SEEN,
+        known=KNOWN,
+        store=PIXELS,
+        # Not recorded, since they ask for `input`: what is not in the store, cache_pixels decodes.
+        sizes=lambda wildcards, input: SIZES,
+        resampling=lambda wildcards, input: CONFIG.resampling,
         code=code_hash("cxrflow.index_images"),
     log:
         RESULTS / "logs/index_images.log",
@@ -124,6 +129,10 @@ rule index_images:
             --workers {threads:q} \
             --fingerprint {params.fingerprint:q} \
             --seen {params.seen:q} \
+            --known {params.known:q} \
+            --store {params.store:q} \
+            --sizes {params.sizes:q} \
+            --resampling {params.resampling:q} \
             --images {output.images:q} 2>&1 | tee {log:q}
         """
 
@@ -212,6 +221,7 @@ rule cache_pixels:
         RESULTS / "logs/cache_pixels/{size}/{folder}.log",
     benchmark:
         RESULTS / "benchmarks/cache_pixels/{size}/{folder}.tsv"
+    threads: 2
     resources:
         mem_mb=1000,
     conda:
@@ -224,6 +234,7 @@ rule cache_pixels:
             --folder {wildcards.folder:q} \
             --size {wildcards.size:q} \
             --resampling {params.resampling:q} \
+            --workers {threads:q} \
             --store {params.store:q} \
             --pixels {output.pixels:q} 2>&1 | tee {log:q}
         """

@@ -30,6 +30,7 @@ rule train_model:
         # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
         threads=CONFIG.threads,
         weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+        resampling=CONFIG.resampling,
         device=CONFIG.device,
         states=STATES,
         # Not recorded, since they ask for `input`: how often states are saved and which stay decides no result.
@@ -61,6 +62,7 @@ rule train_model:
             --split {input.split:q} \
             --manifest {input.manifest:q} \
             --pixels {input.pixels:q} \
+            --resampling {params.resampling:q} \
             {params.weights:q} \
             --device {params.device:q} \
             --states {params.states:q} \

@@ -9,8 +9,9 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from cxrflow.config.experiments import SECTIONS, layers_of, merged_experiments, written_at
-from cxrflow.config.models import Config, Experiment, Plateau
+from cxrflow.config.models import Config
 from cxrflow.config.suggest import did_you_mean
+from cxrflow.config.training import Experiment, Plateau
 from cxrflow.stage.faults import Fault, raise_all
 
 PARTIAL_KEYS = ("experiment_defaults", "override")

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Flags that name files to read or write: what is in them counts, and is told by the jobs that make them.
+# Flags that name files to read or write (what is in them counts, and is told by the jobs that make them), or how a job is done.
 FILES = """
     split manifest pixels weights images table picture model model-weights history timing training predictions
     metrics features embedding separation figure shown networks audit scorecard report page runs plots network
-    descriptions sheets splits claims assumptions study-config locked-versions states store seen fingerprint root
-    folder tensorboard record
+    descriptions sheets splits claims assumptions study-config locked-versions states store seen known
+    fingerprint root folder tensorboard record sizes workers
 """.split()
 
 

@@ -15,13 +15,15 @@ from typing import Any
 
 from cxrflow.explain.differences import differences, flags_of
 from cxrflow.explain.jobs import Job
-from cxrflow.images.fingerprint import changed_files, folder_stamps, list_stamps
+from cxrflow.images.fingerprint import changed_files, stamps_of
 from cxrflow.images.folder import class_folders
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
 
 # How long a training is, which epoch is kept, when it is saved: no part of what it is (cxrflow.training.identity).
 WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states"}
+# A training is by its pixels: by what they were made is said by the job that makes them.
+NOT_OF_SETTINGS = {*WITHOUT_EFFECT, "resampling"}
 DECIDING = ("plan_augmentation", "split_images", "cache_pixels", "make_phantoms")
 
 
@@ -71,7 +73,7 @@ def _changed_settings(record: Mapping[str, Any], job: Job) -> Iterator[str]:
         before = f"--settings {shlex.quote(json.dumps(record['settings']))} --threads {record['threads']}"
         before += f" --seed {job.wildcards['seed']} --device {flags_of(job.command)['device'][0]}"
     for difference in differences(before, job.command):
-        if difference.name not in WITHOUT_EFFECT:
+        if difference.name not in NOT_OF_SETTINGS:
             yield str(difference)
 
 
@@ -94,14 +96,13 @@ def _changes(job: Job, planned: Mapping[str, Job]) -> Iterator[str]:
 
 def _changed_images(flags: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Iterator[str]:
     root, layout = Path(flags["root"][0]), flags["layout"][0]
-    own: tuple[str, ...]
+    image_list = Path(flags["image-list"][0]) if "image-list" in flags else None
+    own = [f"{folder}/" for subset, _, folder in class_folders(classes, layout) if subset != "test"]
     if layout == "listed":  # the list says which class a file is of, and may say another now
-        stamps, own = list_stamps(root, Path(flags["image-list"][0])), ("",)
-    else:
-        stamps = folder_stamps(root, [folder for *_, folder in class_folders(flags["classes"], layout)])
-        own = tuple(f"{folder}/" for subset, _, folder in class_folders(classes, layout) if subset != "test")
+        own = [""]
+    stamps = stamps_of(root, flags["classes"], layout, image_list)
     changes = changed_files(root, stamps, Path(flags["seen"][0]))
-    yield from (f"{path} was {what}" for path, what in sorted(changes.items()) if path.startswith(own))
+    yield from (f"{path} was {what}" for path, what in sorted(changes.items()) if path.startswith(tuple(own)))
 
 
 def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -8,7 +8,6 @@ lowest value is white, inverted. A file without a window or a table is shown by 
 from pathlib import Path
 from typing import Any
 
-import libjpeg
 import numpy as np
 import openjpeg
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from pydicom.encaps import get_frame
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_modality_lut, apply_voi, pixel_array
 
+from cxrflow.images.dicom_jpeg import DECODER_DEPENDENCIES, jpeg_parameters
 from cxrflow.images.grey import own_range, to_8_bits
 from cxrflow.images.limits import check_size
 from cxrflow.stage.faults import Fault
@@ -25,8 +25,7 @@ NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVR
 JPEG = {
     # JPEG of 8 bits is decoded by what decodes JPEG files, too.
     uid.JPEGBaseline8Bit: "pillow",
-    **dict.fromkeys((uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1), "pylibjpeg"),
-    **dict.fromkeys((uid.JPEGLSLossless, uid.JPEGLSNearLossless), "pylibjpeg"),
+    **dict.fromkeys(DECODER_DEPENDENCIES, "imagecodecs"),
 }
 JPEG_2000 = dict.fromkeys(
     (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K), "pylibjpeg"
@@ -127,8 +126,8 @@ def _check_codestream(dataset: Dataset, frame: bytes) -> int:
     """
     if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
         raise Fault("cut off: its compressed pixels have no end")
-    codec = openjpeg if dataset.file_meta.TransferSyntaxUID in JPEG_2000 else libjpeg
-    found = codec.get_parameters(frame)
+    parameters = openjpeg.get_parameters if dataset.file_meta.TransferSyntaxUID in JPEG_2000 else jpeg_parameters
+    found = parameters(frame)
     if (found["columns"], found["rows"]) != (dataset.Columns, dataset.Rows):
         told = f"{dataset.Columns} × {dataset.Rows}"
         raise Fault(f"DICOM of {told} pixels by its header, {found['columns']} × {found['rows']} by what it holds")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cxrflow.images.folder import class_folders
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file, write_text
 from cxrflow.stage.tables import read_rows
@@ -20,31 +21,15 @@ Stamps = dict[str, tuple[int, int]]
 """Path below the data set's folder to size in bytes and modification time in ns."""
 
 
-def folder_fingerprint(root: Path, folders: list[str], seen: Path | None = None) -> str:
-    """A hash over paths, sizes and modification times of the files below some folders of a data set.
-
-    100,000 files take about a second. A folder that does not exist counts as empty; telling so is for the stage that indexes
-    the images.
+def fingerprint(root: Path, stamps: Stamps, seen: Path | None = None) -> str:
+    """A hash over paths, sizes and modification times of a data set's files.
 
     Args:
         root: the data set's folder.
-        folders: those of its folders that are looked at.
+        stamps: those of its files, see `stamps_of`; 100,000 take about a second.
         seen: what `write_seen` wrote at the last index. Where the contents are the same, the fingerprint is the same, too;
             only files whose time is another are read for that, once.
     """
-    return _fingerprint(root, folder_stamps(root, folders), seen)
-
-
-def list_fingerprint(root: Path, image_list: Path, seen: Path | None = None) -> str:
-    """The same of the files that an image list names; one that is not there counts as empty.
-
-    Raises:
-        Fault: the list cannot be read, or has no column `path`.
-    """
-    return _fingerprint(root, list_stamps(root, image_list), seen)
-
-
-def _fingerprint(root: Path, stamps: Stamps, seen: Path | None) -> str:
     last = _read_seen(seen) if seen else None
     if last and {p: size for p, (size, _) in stamps.items()} == {p: row[0] for p, row in last["files"].items()}:
         moved = str(root) != last["root"]
@@ -74,32 +59,42 @@ def changed_files(root: Path, stamps: Stamps, seen: Path) -> dict[str, str]:
     return changes
 
 
-def folder_stamps(root: Path, folders: Iterable[str]) -> Stamps:
-    """Sizes and times of the files below some folders of a data set."""
+def stamps_of(root: Path, classes: Iterable[str], layout: str, image_list: Path | None = None) -> Stamps:
+    """Sizes and times of the files that a data set may be made of.
+
+    Args:
+        root: the data set's folder.
+        classes: those whose folders are looked at. A folder that does not exist counts as empty; telling so is for the stage
+            that indexes the images.
+        layout: one of `cxrflow.images.listing.LAYOUTS`.
+        image_list: with the layout `listed` the CSV that names the files; zeros stand for one that is not there.
+
+    Raises:
+        Fault: the list is needed and there is none, it cannot be read, or it has no column `path`.
+    """
+    if layout == "listed":
+        return _listed_stamps(root, image_list)
     paths = (
         os.path.join(parent, name)  # noqa: PTH118 - three times faster
-        for folder in folders
+        for *_, folder in class_folders(classes, layout)
         for parent, _, names in os.walk(root / folder)
         for name in names
     )
-    return {os.path.relpath(path, root): _stamp(path) for path in paths}
+    return {os.path.relpath(path, root): stamp_of(path) for path in paths}
 
 
-def list_stamps(root: Path, image_list: Path) -> Stamps:
-    """Sizes and times of the files that an image list names; zeros for one that is not there.
-
-    Raises:
-        Fault: the list cannot be read, or has no column `path`.
-    """
+def _listed_stamps(root: Path, image_list: Path | None) -> Stamps:
+    if image_list is None:
+        raise Fault("image_list: missing; with `layout: listed` it names the images")
     header, rows = read_rows(image_list, "image_list")
     if "path" not in header:
         raise Fault(f"image_list: {image_list}: no column `path`; it has {', '.join(header)}")
     paths = {row[header.index("path")] for row in rows}
-    return {path: _stamp(os.path.join(root, path)) for path in sorted(paths) if "\0" not in path}  # noqa: PTH118
+    return {path: stamp_of(os.path.join(root, path)) for path in sorted(paths) if "\0" not in path}  # noqa: PTH118
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    """Size and modification time; zeros where nothing is there."""
+def stamp_of(path: str | Path) -> tuple[int, int]:
+    """Size in bytes and modification time in ns of a file; zeros where nothing is there."""
     for look in (os.stat, os.lstat):  # a link that leads nowhere or to itself: told by the stage that indexes
         try:
             status = look(path)
@@ -120,8 +115,9 @@ def write_seen(file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes:
         hashes: path to SHA-256, or an empty text where it could not be had. Files that are not named are no images, and count
             by their size.
     """
-    files = {path: [size, time, hashes.get(path)] for path, (size, time) in sorted(stamps.items())}
-    write_text(file, json.dumps({"root": str(root), "fingerprint": fingerprint, "files": files}, indent=0) + "\n")
+    files = (f"{json.dumps(path)}: {json.dumps([*stamp, hashes.get(path)])}" for path, stamp in sorted(stamps.items()))
+    head = f'{{"root": {json.dumps(str(root))}, "fingerprint": {json.dumps(fingerprint)}, "files": {{\n'
+    write_text(file, head + ",\n".join(files) + "\n}}\n")
 
 
 def _read_seen(file: Path) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from cxrflow.config.models import Config, Experiment
+from cxrflow.config.models import Config
+from cxrflow.config.training import Experiment
 from cxrflow.machine.findings import Finding, note, ok, some_of
 
 # Seconds an image of 224 px on two processor cores: a training step, and a forward pass in validation. Other networks have

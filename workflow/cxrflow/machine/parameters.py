@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from cxrflow.config.models import Experiment
+from cxrflow.config.training import Experiment
 
 BYTES = 4  # float32
 

@@ -1,0 +1,233 @@
+"""How fast images are indexed and decoded, against Pillow and hashlib alone; what memory it takes; what a second index reads.
+
+Ways that are compared take turns; the medians of the rounds count. Made images, a thousand to a hundred thousand, show how
+time and memory grow.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cxrflow.cache_pixels import cache_pixels
+from cxrflow.images.folder import SUFFIXES
+from cxrflow.index_images import index_images
+from cxrflow.stage.command import stage_parser
+from PIL import Image
+
+COUNTS = (1_000, 10_000, 100_000)
+BASE = 20  # images, whose memory counts as that of none
+SIZE = 32  # px, of the made images and of their pixels
+FAULTY = 1_000
+
+Rows = Iterator[tuple[str, float, str]]
+"""Name, what was found, and what is wanted."""
+
+
+def pillow_part(files: list[str], size: int, to: str) -> None:
+    """What a plain program does: decode with Pillow, resize, keep; run in a process of its own."""
+    pixels = []
+    for file in files:
+        with Image.open(file) as image:
+            pixels.append(np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.NEAREST)))
+    np.save(to, np.stack(pixels))
+
+
+def images_below(folder: Path) -> list[str]:
+    """Ids of the images below a folder."""
+    found = (file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    return sorted(file.relative_to(folder).as_posix() for file in found)
+
+
+def take_turns(ways: dict[str, Callable[[], Any]], rounds: int, before: Callable[[], Any]) -> dict[str, float]:
+    """Median seconds of each way; `before` is done before each, and does not count."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, way in ways.items():
+            before()
+            begin = time.perf_counter()
+            way()
+            if turn:  # the first turn starts processes
+                found[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(seconds) for name, seconds in found.items()}
+
+
+def measure_decoding(folder: Path, size: int, workers: int, rounds: int, scratch: Path) -> dict[str, float]:
+    """Seconds to decode all images of a folder: by Pillow, by cache_pixels, and by cache_pixels with an empty store."""
+    images = images_below(folder)
+    parts = [[str(folder / image) for image in images[start::workers]] for start in range(workers)]
+    hashed = [(image, hashlib.sha256((folder / image).read_bytes()).hexdigest()) for image in images]
+    array, store = scratch / "pixels.npy", scratch / "store"
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        ways = {
+            "pillow": lambda: list(
+                pool.map(pillow_part, parts, [size] * workers, [f"{scratch}/{n}.npy" for n in range(workers)])
+            ),
+            "decode": lambda: cache_pixels(array, folder, hashed, size, "nearest", workers=workers),
+            "decode and store": lambda: cache_pixels(array, folder, hashed, size, "nearest", store, workers),
+        }
+        return take_turns(ways, rounds, lambda: shutil.rmtree(store, ignore_errors=True))
+
+
+def measure_index(folder: Path, workers: int, rounds: int, scratch: Path) -> dict[str, float]:
+    """Seconds to hash images by hashlib and to index them when all were touched; share of them that a second index reads.
+
+    The images are copied until there are two thousand, each with other bytes at its end.
+    """
+    root, known = scratch / "copies", scratch / "known.parquet"
+    (root / "images").mkdir(parents=True)
+    images = images_below(folder)
+    for number in range(2_000):
+        image = images[number % len(images)]
+        copy = root / "images" / f"{number:04}{Path(image).suffix}"
+        copy.write_bytes((folder / image).read_bytes() + number.to_bytes(4, "little"))
+    files = [root / image for image in images_below(root)]
+
+    def index() -> None:
+        index_images(root, ["images"], workers=workers, layout="classes", known=known)
+
+    def hash_all() -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(sha256_of, files))
+
+    def forget() -> None:
+        """Another time for each file, and none of them in memory."""
+        for file in files:
+            os.utime(file)
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    index()
+    found = take_turns({"hashlib": hash_all, "index and hash": index}, rounds, forget)
+    index()
+    before = bytes_read()
+    index()
+    return {**found, "read again": (bytes_read() - before) / sum(file.stat().st_size for file in files)}
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def bytes_read() -> int:
+    """Bytes that this process has read so far, from the disk or from memory."""
+    return int(Path("/proc/self/io").read_text(encoding="ascii").split()[1])
+
+
+def make_images(folder: Path, count: int) -> None:
+    """Small JPEGs in the class folder `made`, those that are there being left: a picture with a number behind its end."""
+    picture = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
+    Image.fromarray(pixels).save(picture, "JPEG")
+    (folder / "made").mkdir(parents=True, exist_ok=True)
+    for number in range(len(list((folder / "made").iterdir())), count):
+        (folder / "made" / f"{number:06}.jpg").write_bytes(picture.getvalue() + number.to_bytes(4, "little"))
+
+
+def run_stage_measured(name: str, *flags: object) -> tuple[float, float]:
+    """Seconds and peak memory in MB of a stage, run as a program."""
+    begin = time.perf_counter()
+    words = [sys.executable, "-m", f"cxrflow.{name}", *map(str, flags)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"error: cxrflow.{name} failed")
+    return time.perf_counter() - begin, usage.ru_maxrss / 1024
+
+
+def measure_growth(workers: int, scratch: Path, count: int) -> dict[str, tuple[float, float]]:
+    """Seconds and peak memory in MB of an index of made images, of a second index, and of their pixels."""
+    root, folder = scratch / "made", scratch / str(count)
+    make_images(root, count)
+    images, store = folder / "images.parquet", ["--store", folder / "store", "--resampling", "nearest"]
+    index = ["--root", root, "--classes", "made", "--layout", "classes", "--workers", workers, "--images", images]
+    index += ["--seen", folder / "seen.json", "--known", folder / "known.parquet", *store, "--sizes", SIZE]
+    pixels = ["--images", images, "--root", root, "--folder", "made", "--size", SIZE, *store]
+    pixels += ["--workers", workers, "--pixels", folder / "made.npy"]
+    return {
+        "index": run_stage_measured("index_images", *index),
+        "second index": run_stage_measured("index_images", *index),
+        "pixels": run_stage_measured("cache_pixels", *pixels),
+    }
+
+
+def measure_faults(workers: int, scratch: Path) -> float:
+    """Seconds until the program has told the faults of a thousand headers, its own start included."""
+    folder = scratch / "faulty" / "made"
+    folder.mkdir(parents=True)
+    for number in range(FAULTY):
+        (folder / f"{number:04}.jpg").write_bytes(b"<html>not found</html>")
+    flags = ["--root", folder.parent, "--classes", "made", "--layout", "classes", "--workers", workers]
+    words = [sys.executable, "-m", "cxrflow.index_images", *map(str, flags), "--images", str(scratch / "none.parquet")]
+    begin = time.perf_counter()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        for told, _ in enumerate((line for line in process.stdout if line.startswith("fault: ")), start=1):
+            if told == FAULTY:
+                return time.perf_counter() - begin
+    sys.exit("error: not all faults were told")
+
+
+def decoding_rows(args: Any, scratch: Path) -> Rows:
+    seconds = measure_decoding(args.images, args.size, args.workers, args.rounds, scratch)
+    print(*(f"{name}: {value:.2f} s" for name, value in seconds.items()), sep="\n", file=sys.stderr)
+    yield "decode", seconds["pillow"] / seconds["decode"], ">= 0.9"
+    yield "decode and store", seconds["pillow"] / seconds["decode and store"], ">= 0.9"
+
+
+def index_rows(args: Any, scratch: Path) -> Rows:
+    found = measure_index(args.images, args.workers, args.rounds, scratch)
+    print(*(f"{name}: {found[name]:.2f} s" for name in ("hashlib", "index and hash")), sep="\n", file=sys.stderr)
+    yield "index and hash", found["hashlib"] / found["index and hash"], ">= 0.9"
+    yield "read again", found["read again"], "<= 0.01"
+
+
+def growth_rows(args: Any, scratch: Path) -> Rows:
+    base = measure_growth(args.workers, scratch, BASE)
+    for count in COUNTS:
+        most = measure_growth(args.workers, scratch, count)
+        told = (f"{name} {seconds:.1f} s, {memory:.0f} MB" for name, (seconds, memory) in most.items())
+        print(f"{count} made images: {'; '.join(told)}", file=sys.stderr)
+    for name, (_, memory) in most.items():
+        yield f"memory of {name}, MB", memory - base[name][1], "<= 200"
+
+
+def fault_rows(args: Any, scratch: Path) -> Rows:
+    folders = [Path(tempfile.mkdtemp(dir=scratch)) for _ in range(args.rounds)]
+    yield "header faults, s", statistics.median(measure_faults(args.workers, folder) for folder in folders), "<= 2"
+
+
+PARTS = {"decoding": decoding_rows, "index": index_rows, "growth": growth_rows, "faults": fault_rows}
+
+
+def main() -> None:
+    parser = stage_parser(__doc__)
+    parser.add_argument("--images", type=Path, required=True, help="folder with images, at any depth")
+    parser.add_argument("--size", type=int, default=224, help="height and width in pixels")
+    parser.add_argument("--workers", type=int, default=2, help="threads of cxrflow, and processes of Pillow")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scratch", type=Path, help="folder on the disk to measure (default: for temporary files)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
+    args = parser.parse_args()
+    for part in args.only:
+        with tempfile.TemporaryDirectory(dir=args.scratch) as scratch:
+            for name, value, wanted in PARTS[part](args, Path(scratch)):
+                print(f"{name:<26}{value:>10.3g}{wanted:>10}", flush=True)
+    print(f"load of {os.cpu_count()} cores in the last minute: {os.getloadavg()[0]:.1f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Files and names that come from elsewhere are data: none is run, none leads out of the results folder.
+
+What is held elsewhere: commands of rules are quoted (test_rules, test_odd_images), pages and plots escaped
+(test_assemble_report, test_plot_style), downloads stay in their folder (test_download_fault), networks that hold code are not
+loaded (test_predict_images), images, configs and tables are fuzzed (test_fuzz_images, test_fuzz_texts).
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cxrflow.config.read import read_config, read_yaml
+from cxrflow.stage.faults import Fault
+
+PROJECT = Path(__file__).resolve().parents[2]
+FILES = sorted((PROJECT / "workflow").rglob("*.py"))
+TREES = {file.relative_to(PROJECT).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
+TEMPLATES = sorted((PROJECT / "workflow/report").rglob("*.j2"))
+RULES = [PROJECT / "Snakefile", *sorted((PROJECT / "workflow/rules").glob("*.smk"))]
+
+# Modules that make objects of a file's bytes, or that write files where an archive says.
+UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "shelve"}
+UNPACKING = {"tarfile", "unpack_archive", "extract", "extractall", "_extract_member"}
+RUNNING = {"eval", "exec", "compile", "system", "popen", "getoutput", "getstatusoutput", "read_pickle"}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The modules, and what of them, that a tree imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (part for name in node.names for part in name.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "").split(".")
+            yield from (name.name for name in node.names)
+
+
+def calls(tree: ast.AST, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Calls of functions by the last part of their names: that as written, and their keywords that are plain values."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.rpartition(".")[2] in names:
+                plain = {word.arg: word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
+                yield name, plain
+
+
+def everywhere(*names: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """File, name as written and keywords of every call of these functions in the package."""
+    return [(file, *call) for file, tree in TREES.items() for call in calls(tree, *names)]
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(TREES) > 100 and len(TEMPLATES) > 10 and len(RULES) == 8
+
+
+def test_nothing_is_unpickled() -> None:
+    assert {file: found for file, tree in TREES.items() if (found := UNPICKLING & set(imports(tree)))} == {}
+    assert [file.name for file in RULES if any(f"import {name}" in file.read_text() for name in UNPICKLING)] == []
+    arrays = [call for call in everywhere("load", "save", "write_array", "open_memmap") if call[1].startswith("np.")]
+    assert {name for _, name, _ in arrays} >= {"np.load", "np.save"}
+    assert [call for call in arrays if call[2].get("allow_pickle") is not False] == []
+
+
+def test_networks_are_loaded_in_one_place_after_a_look_at_them() -> None:
+    loads = everywhere("load_model", "model_from_json", "deserialize", "deserialize_keras_object")
+    assert loads == [
+        ("workflow/cxrflow/networks/load.py", "keras.saving.load_model", {"compile": False, "safe_mode": True})
+    ]
+    assert everywhere("enable_unsafe_deserialization") == []
+
+
+def test_yaml_makes_plain_values_alone() -> None:
+    names = ("load", "load_all", "full_load", "unsafe_load", "unsafe_load_all", "full_load_all")
+    loads = [(file, name) for file, name, _ in everywhere(*names) if name.startswith("yaml.")]
+    assert loads == [("workflow/cxrflow/config/set_values.py", "yaml.load")]
+    text = (PROJECT / loads[0][0]).read_text()
+    assert text.count("yaml.load(") == text.count("Loader=yaml.BaseLoader") == 1
+
+
+def test_no_text_is_run() -> None:
+    other = {"re.compile", "model.compile", "platform.system"}
+    assert [call for call in everywhere(*RUNNING) if call[1] not in other] == []
+    programs = everywhere("run", "Popen", "call", "check_call", "check_output")
+    assert len(programs) > 3
+    assert [call for call in programs if call[2].get("shell")] == []
+
+
+def test_no_archive_is_unpacked() -> None:
+    assert {file: found for file, tree in TREES.items() if (found := UNPACKING & set(imports(tree)))} == {}
+    assert everywhere(*UNPACKING) == []
+
+
+def test_pages_escape_what_they_show() -> None:
+    environments = everywhere("Environment", "Template", "from_string")
+    assert [(name, words["autoescape"]) for _, name, words in environments] == [("Environment", True)]
+    for template in TEMPLATES:
+        text = template.read_text(encoding="utf-8").replace(" ", "")
+        assert not [word for word in ("|safe", "autoescape", "Markup") if word in text], template
+    # What is not escaped: the project's own style sheet, and a place where a name may be broken.
+    marked = [
+        ast.unparse(node)
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Markup"
+    ]
+    assert sorted(marked) == ["Markup('_<wbr>')", "Markup((folder / STYLE).read_text(encoding='utf-8'))"]
+
+
+OUTSIDE = [
+    "..",
+    "../x",
+    "a/b",
+    "/etc",
+    "a\\b",
+    ".hidden",
+    "-rf",
+    "",
+    " ",
+    "a\nb",
+    "a;b",
+    "$(x)",
+    "`x`",
+    "<b>",
+    "a'b",
+    'a"b',
+]
+
+
+@pytest.fixture(scope="module")
+def study() -> dict[str, Any]:
+    return {**read_yaml(PROJECT / "config.yaml"), "images": "images"}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("place", ["name", "task", "experiment", "class", "positive", "only"])
+def test_names_that_lead_elsewhere_are_refused(study: dict[str, Any], place: str, name: str) -> None:
+    """Names of the config become names of folders and words of commands."""
+    binary = {"classes": ["covid", "normal"], "positive": "covid"}
+    changes: dict[str, Any] = {
+        "name": {"name": name},
+        "task": {"tasks": {**study["tasks"], name: binary}},
+        "experiment": {"experiments": {**study["experiments"], name: {"like": "binary_inception_v3"}}},
+        "class": {"tasks": {**study["tasks"], "other": {"classes": ["covid", name]}}},
+        "positive": {"tasks": {**study["tasks"], "other": {**binary, "positive": name}}},
+        "only": {"only": [name]},
+    }
+    with pytest.raises(Fault):
+        read_config({**study, **changes[place]})

@@ -1,0 +1,59 @@
+"""What earlier indexes found in files: one whose path, size and time are as they were is not read again.
+
+A file whose time alone is another is read for its hash, and where that is known, it is not decoded. What was found is known as
+long as the code and the packages that found it are the same.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cxrflow.images.look import LOOKS
+from cxrflow.stage.files import write_table
+
+STAMP = ["image", "bytes", "modified"]
+OF_CONTENTS = ["width", "height", "mode", "format", "conversions", *LOOKS]
+TYPES = {
+    "image": "string",
+    "bytes": "Int64",
+    "modified": "Int64",  # ns
+    "sha256": "string",
+    "git_blob_sha1": "string",
+    "width": "Int64",
+    "height": "Int64",
+    "mode": "string",
+    "format": "string",
+    "conversions": "string",
+    **dict.fromkeys(LOOKS, "Float64"),
+}
+
+
+def read_known(file: Path | None, root: Path, found_by: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is known of files by their stamps, and by their contents.
+
+    Args:
+        file: that `write_known` wrote; nothing is known where it is not there.
+        root: the data set's folder. Stamps of another folder's files say nothing; contents do.
+        found_by: hash of the code and the packages that look at images now.
+
+    Returns:
+        Columns `TYPES`, no two rows with the same `STAMP`; and `OF_CONTENTS`, by SHA-256.
+    """
+    known = pd.read_parquet(file) if file and file.is_file() else pd.DataFrame(columns=["root", "found_by", *TYPES])
+    known = known[known["found_by"] == found_by]
+    contents = known.drop_duplicates("sha256").set_index("sha256")[OF_CONTENTS]
+    return known.loc[known["root"] == str(root), list(TYPES)].astype(TYPES), contents
+
+
+def write_known(file: Path, root: Path, found_by: str, index: pd.DataFrame, before: pd.DataFrame) -> None:
+    """Write down what was found in the files of an index, and what was known of files that it does not have.
+
+    Args:
+        file: to write (Parquet).
+        root, found_by: see `read_known`.
+        index: columns `TYPES`; rows of files that can be used.
+        before: what was known by stamps.
+    """
+    others = before[~before["image"].isin(index["image"])]
+    known = pd.concat([index[list(TYPES)].astype(TYPES), others], ignore_index=True)
+    write_table(file, known.assign(root=str(root), found_by=found_by))

@@ -1,0 +1,37 @@
+"""A store of decoded pixels, an image a file, under the hash of the image's contents: no image is decoded twice."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrflow.stage.code_hash import code_hash
+from cxrflow.stage.files import canonical_json, sha256_of_text, whole_file
+
+DECODERS = ("numpy", "pillow", "pydicom", "pylibjpeg-openjpeg", "imagecodecs")
+
+
+def decoding_hash() -> str:
+    """Eight hexadecimal digits for the code and the packages that decode images now."""
+    decoder = {"code": code_hash("cxrflow.images.decode"), "versions": {name: version(name) for name in DECODERS}}
+    return sha256_of_text(canonical_json(decoder))[:8]
+
+
+def stored_file(store: Path, size: int, resampling: str, sha256: str, decoding: str) -> Path:
+    """Where the pixels of an image are, or would be.
+
+    Args:
+        store: the store's folder.
+        size: height and width in pixels.
+        resampling: one of `cxrflow.images.decode.RESAMPLING`.
+        sha256: of the image's contents.
+        decoding: `decoding_hash()`.
+    """
+    return store / f"{size}_{resampling}_{decoding}" / sha256[:2] / f"{sha256}.npy"
+
+
+def keep_pixels(file: Path, pixels: NDArray[np.uint8]) -> None:
+    """Put the pixels of an image, shape (size, size, 3), into the store."""
+    with whole_file(file) as part:
+        np.save(part, pixels, allow_pickle=False)
