@@ -49,11 +49,13 @@ def write_config(file: Path, config: Mapping[str, Any]) -> None:
     file.write_text(yaml.safe_dump(dict(config)))
 
 
-def dry_run(folder: Path, *configs: str, arguments: Iterable[str] = ()) -> Plan:
-    """What Snakemake plans in a copy of the project."""
+def dry_run(
+    folder: Path, *configs: str, arguments: Iterable[str] = (), variables: Mapping[str, str] | None = None
+) -> Plan:
+    """What Snakemake plans in a copy of the project, with some environment variables."""
     answer, question = CONTEXT.Pipe(duplex=False)
     flags = [*(["--configfile", *configs] if configs else []), *arguments]
-    process = CONTEXT.Process(target=_plan, args=(str(folder), flags, question))
+    process = CONTEXT.Process(target=_plan, args=(str(folder), flags, dict(variables or {}), question))
     process.start()
     question.close()
     told = answer.recv()
@@ -86,9 +88,10 @@ def fake_run(folder: Path, *configs: str) -> None:
     assert dry_run(folder, *configs).jobs == set()
 
 
-def _plan(folder: str, flags: list[str], question: Any) -> None:
+def _plan(folder: str, flags: list[str], variables: dict[str, str], question: Any) -> None:
     try:
         os.chdir(folder)
+        os.environ.update(variables)
         sys.path.insert(0, f"{folder}/workflow")
         from cxrflow.explain.jobs import planned_jobs
         from cxrflow.explain.trainings import verdict_on

@@ -89,6 +89,8 @@ class Row:
     config: dict[str, Any] = field(default_factory=dict)
     edit: Callable[[Path], None] | None = None
     words: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of the environment."""
 
 
 def rows_as_parameters(rows: Iterable[Row]) -> list[Any]:
@@ -133,7 +135,7 @@ def planned(finished: Path, row: Row, tmp_path: Path) -> Plan:
         shutil.copytree(finished, folder, symlinks=True)
         row.edit(folder)
     write_config(tmp_path / "change.yaml", row.config)
-    return dry_run(folder, "table.yaml", str(tmp_path / "change.yaml"))
+    return dry_run(folder, "table.yaml", str(tmp_path / "change.yaml"), variables=row.variables)
 
 
 def change_text(file: str, old: str, new: str) -> Callable[[Path], None]:
@@ -202,6 +204,34 @@ def replace_image(name: str) -> Callable[[Path], None]:
 def weights_replaced(folder: Path) -> None:
     file = next((folder / "workflow/resources/weights").glob("*.h5"))
     file.write_bytes(file.read_bytes() + b"\0")
+
+
+def replaced_by_an_older_one(file: str, contents: bytes) -> Callable[[Path], None]:
+    """As `mv` and `cp -p` do: the file has the time of long ago."""
+
+    def edit(folder: Path) -> None:
+        (found,) = folder.glob(file)
+        found.write_bytes(found.read_bytes() + contents)
+        os.utime(found, (1e9, 1e9))
+
+    return edit
+
+
+def branch_switched_and_back(folder: Path) -> None:
+    file = folder / "workflow/cxrflow/training/engine.py"
+    text = file.read_text()
+    file.write_text("raise SystemExit\n")
+    file.write_text(text)
+
+
+def made_with_other_versions(folder: Path) -> None:
+    """Trainings say that they were made with another Keras, and another Python."""
+    for file in folder.glob("results/table/runs/*/*/training.json"):
+        status, record = file.stat(), json.loads(file.read_text())
+        record["what_identifies_it"]["versions"] = {"keras": "3.0.0"}
+        record["versions"] = {"keras": "3.0.0", "python": "3.12.0"}
+        file.write_text(json.dumps(record))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def retrained(*tasks: str) -> set[str]:
@@ -276,7 +306,29 @@ EDITS = [
     ),
     Row("a test image replaced", onwards("index_images"), 0, edit=replace_image("test/covid/0.png")),
     Row("weights file replaced", retrained("binary"), 2, edit=weights_replaced),
+    Row(
+        "weights file replaced by an older one",
+        retrained("binary"),
+        2,
+        edit=replaced_by_an_older_one("workflow/resources/weights/*.h5", b"\0"),
+    ),
     Row("claims.csv", REPORTS, edit=change_text("examples/demo_claims.csv", "\n", "\n\n")),
+    Row(
+        "claims.csv replaced by an older one", REPORTS, edit=replaced_by_an_older_one("examples/demo_claims.csv", b"\n")
+    ),
+    Row(
+        "a template of the report replaced by an older one",
+        {"assemble_report"},
+        edit=replaced_by_an_older_one("workflow/report/page/index.html.j2", b"\n"),
+    ),
+    Row("a caption", set(), edit=change_text("workflow/report/curves.rst", " ", "  ")),
+    Row("a class folder renamed", onwards("index_images"), 4, edit=rename("images/train/covid", "images/train/c19")),
+    Row("a branch switch and back", set(), edit=branch_switched_and_back),
+    Row(
+        "package versions and Python other than those that results were made with", set(), edit=made_with_other_versions
+    ),
+    Row("environment variable XLA_FLAGS", onwards("train_model"), 4, variables={"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}),
+    Row("environment variable TF_CPP_MIN_LOG_LEVEL", set(), variables={"TF_CPP_MIN_LOG_LEVEL": "0"}),
     Row(
         "a template of the report",
         {"assemble_report"},

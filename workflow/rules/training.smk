@@ -26,6 +26,8 @@ rule train_model:
         timing=RESULTS / "runs/{experiment}/seed_{seed}/timing.csv",
         training=RESULTS / "runs/{experiment}/seed_{seed}/training.json",
     params:
+        weights_contents=lambda wildcards: weights_contents(wildcards.experiment),
+        variables=VARIABLES,
         settings=lambda wildcards: canonical_json(training_settings(settings_of(wildcards.experiment))),
         # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
         threads=CONFIG.threads,
