@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxrflow.outdated.journal import packages_of_jobs, write_down
 from finished_run import Plan, copy_project, dry_run, fake_run, write_config
 from PIL import Image
 
@@ -125,6 +126,7 @@ def finished(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "split.csv").write_text("image,subset\n")
     write_config(folder / "table.yaml", CONFIG)
     fake_run(folder, "table.yaml")
+    write_down(folder / "results/table/software.json", packages_of_jobs(folder / "envs/cpu.lock", False), now=0)
     return folder
 
 
@@ -347,6 +349,49 @@ def test_rerun_table(finished: Path, tmp_path: Path, row: Row) -> None:
     plan = planned(finished, row, tmp_path)
     assert sorted(plan.jobs) == sorted(row.jobs)
     assert plan.epochs == row.epochs
+
+
+def made_with(package: str, trained_with_it: bool = False) -> Callable[[Path], None]:
+    """The run's journal says that it was made with another version of a package, and so do its trainings."""
+
+    def edit(folder: Path) -> None:
+        if trained_with_it:
+            made_with_other_versions(folder)
+        journal = folder / "results/table/software.json"
+        (entry,) = json.loads(journal.read_text())
+        assert package in entry["packages"]
+        entry["packages"][package] = "0.1"
+        journal.write_text(json.dumps([entry]))
+
+    return edit
+
+
+REBUILT = [
+    Row("nothing", set()),
+    Row(
+        "matplotlib",
+        onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
+        0,
+        edit=made_with("matplotlib"),
+    ),
+    Row("jinja2", {"assemble_report"}, 0, edit=made_with("jinja2")),
+    Row("scikit-learn", onwards("embed_features", "evaluate_model"), 0, edit=made_with("scikit-learn")),
+    Row("keras", onwards("check_network", "train_model"), 4, edit=made_with("keras", trained_with_it=True)),
+    Row("requests, which fetches", set(), 0, edit=made_with("requests")),
+    Row(
+        "no journal, so not known", set(READS), 0, edit=lambda folder: (folder / "results/table/software.json").unlink()
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(REBUILT))
+def test_rerun_table_of_rebuild_outdated(finished: Path, tmp_path: Path, row: Row) -> None:
+    """With other versions nothing runs by itself; `make rebuild-outdated` makes again what they decide, and what follows."""
+    plan = planned(finished, row, tmp_path)
+    assert (plan.jobs, plan.epochs) == (frozenset(), 0)
+    again = dry_run(tmp_path / "copy" if row.edit else finished, "table.yaml", rebuild_outdated=True)
+    assert sorted(again.jobs) == sorted(row.jobs)
+    assert again.epochs == row.epochs
 
 
 KEYS = [

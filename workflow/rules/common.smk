@@ -1,7 +1,6 @@
 # The typed config, and the few functions by which rules name files and params. Every rule takes what it needs from here.
 import os
 import time
-from functools import cache
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
@@ -17,8 +16,9 @@ from cxrflow.networks.variables import computing_variables
 from cxrflow.networks.weights import find_weights
 from cxrflow.outdated.journal import NAME as SOFTWARE, packages_of_jobs, write_down
 from cxrflow.stage.code_hash import code_hash
+from cxrflow.stage.contents import contents_of
 from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text
+from cxrflow.stage.files import canonical_json
 
 try:
     CONFIG = read_config(config)
@@ -83,14 +83,6 @@ def existing(path, key):
     return path or []
 
 
-hash_of_file = cache(sha256_of_file)
-
-
-def contents(*files):
-    """Hash of files that no rule makes: Snakemake sees one in another's place only where it is newer than the results."""
-    return sha256_of_text("".join(hash_of_file(file) for file in files if file))[:16]
-
-
 def images_fingerprint():
     """What the images look like from outside; the last index's fingerprint where their contents are as they were then."""
     if CONFIG.layout == "listed":
@@ -153,11 +145,6 @@ def initial_weights(experiment):
     if source == "imagenet":
         return f"results/weights/{backbone}.weights.h5"
     return find_weights(source, backbone) or []
-
-
-def weights_contents(experiment):
-    """The contents of a backbone's initial weights where they are the user's; fetched ones are a rule's."""
-    return [] if weights_source(experiment) == "imagenet" else contents(initial_weights(experiment))
 
 
 # Told at once, before any job: weights that are not there.

@@ -55,7 +55,7 @@ if CLAIMS:
             settings=EVERYTHING,
             selected=canonical_json(SELECTED),
             runs=RESULTS / "runs",
-            contents=contents(CLAIMS),
+            contents=contents_of(CLAIMS),
             code=code_hash("cxrflow.score_claims"),
         log:
             RESULTS / "logs/score_claims.log",
@@ -104,7 +104,7 @@ rule assemble_report:
         runs=RESULTS / "runs",
         plots=RESULTS / "plots",
         page=PAGE,
-        contents=contents(*FILES_OF_REPORT.values(), *PAGE_FILES),
+        contents=contents_of(FILES_OF_REPORT.values(), PAGE_FILES),
         sheets=["--sheets", *SHEETS] if SHEETS else [],
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
         code=code_hash("cxrflow.assemble_report"),
