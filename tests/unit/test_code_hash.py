@@ -111,7 +111,7 @@ def test_same_for_every_hash_seed(project: Path) -> None:
     assert len(seen) == 1
 
 
-STRANGE = '''
+STRANGE = """
 from __future__ import annotations
 def work(x, /, y=None, *z: int, key: str = ..., **rest) -> str:
     match x:
@@ -121,7 +121,7 @@ def work(x, /, y=None, *z: int, key: str = ..., **rest) -> str:
     except* (OSError, ValueError) as error: raise KeyError from error
     with open(x) as one, open(y): return lambda *, k=1.5: (k, -0.0, 2j, b"b", None, ...)
 class One(dict, metaclass=type): a: int; b: "str" = 1
-'''
+"""
 # Of that module, by Python 3.11, 3.12 and 3.13.
 HASH = "48bb06774f755b6a"
 

@@ -52,7 +52,9 @@ def test_a_damaged_journal_is_told(tmp_path: Path, text: str) -> None:
 def test_packages_of_jobs(tmp_path: Path) -> None:
     """What is installed, of what is locked; in an environment of its own a job has what is locked. One name for TensorFlow."""
     lock = tmp_path / "cpu.lock"
-    lock.write_text("numpy==0.1 \\\n    --hash=sha256:0\ntensorflow-cpu==0.2 \\\n    --hash=sha256:0\nnot-there==1 \\\n")
+    lock.write_text(
+        "numpy==0.1 \\\n    --hash=sha256:0\ntensorflow-cpu==0.2 \\\n    --hash=sha256:0\nnot-there==1 \\\n"
+    )
     assert packages_of_jobs(lock, True) == {"numpy": "0.1", "tensorflow": "0.2", "not-there": "1"}
     installed = packages_of_jobs(lock, False)
     assert set(installed) == {"numpy", "tensorflow"} and installed["numpy"] == sys.modules["numpy"].__version__

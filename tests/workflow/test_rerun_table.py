@@ -394,6 +394,17 @@ def test_rerun_table_of_rebuild_outdated(finished: Path, tmp_path: Path, row: Ro
     assert again.epochs == row.epochs
 
 
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, id=f"--sdm {way} -> none -> 0 epochs") for way in ("conda", "apptainer")]
+)
+def test_rerun_table_of_environments(finished: Path, way: str) -> None:
+    """The same run with jobs in environments of their own: nothing is made anew for that."""
+    if not any(map(shutil.which, [way] if way == "conda" else [way, "singularity"])):
+        pytest.skip(f"no {way} here, without which Snakemake does not plan")
+    plan = dry_run(finished, "table.yaml", arguments=["--sdm", way])
+    assert (plan.jobs, plan.epochs) == (frozenset(), 0)
+
+
 KEYS = [
     Row("images", REPORTS, 0, {"images": "moved"}, words="same contents elsewhere: reports"),
     Row("image_list", onwards("index_images"), 0, {"image_list": "list.csv"}),
@@ -735,6 +746,18 @@ WORDS = [
         set(),
         edit=replace_image("test/covid/0.png"),
         words=f"{TRAIN}: follows from split_images, plan_augmentation, cache_pixels",
+    ),
+    Row(
+        "environment variable",
+        set(),
+        variables={"XLA_FLAGS": "--x"},
+        words=f"{TRAIN}, 2 epochs, about 18 min: environment variable XLA_FLAGS went from nothing to --x",
+    ),
+    Row(
+        "claims replaced by older ones",
+        set(),
+        edit=replaced_by_an_older_one("examples/demo_claims.csv", b"\n"),
+        words="  Judge each statement of examples/demo_claims.csv by its rule: examples/demo_claims.csv has changed",
     ),
 ]
 
