@@ -15,8 +15,8 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo study extras dry-run why verify doctor test test-slow test-all lint format schema lock clean clean-states \
-	environment environment-dev data-there no-flags
+.PHONY: help demo study extras dry-run why rebuild-outdated verify doctor test test-slow test-all lint format schema lock \
+	clean clean-states environment environment-dev data-there no-flags
 
 CORES = all
 CONFIG =
@@ -59,7 +59,7 @@ report = @name=$$(sed -n 's/^name: *\([A-Za-z0-9_+.-]*\).*/\1/p' $(1)); \
 
 help: ## this list
 	@echo 'make TARGET [VARIABLE=value …]'; echo
-	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  \1~\2/p' Makefile | awk -F'~' '{ printf "%-12s %s\n", $$1, $$2 }'; echo
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  \1~\2/p' Makefile | awk -F'~' '{ printf "%-16s %s\n", $$1, $$2 }'; echo
 	@sed -n 's/^#   \([A-Z]*=[A-Z1]*\) *## /  \1~/p' Makefile | awk -F'~' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 demo: environment ## the whole flow on drawn phantoms, in minutes: no data, no downloads; prints where the report lies
@@ -82,6 +82,9 @@ why: data-there environment ## what make study would compute and what it would o
 
 verify: environment ## make the scorecard again from the published results of the study, docs/study, and compare
 	@$(call use,$(VENV)) python -m cxrflow.verify_results --folder docs/study --claims workflow/resources/claims.csv
+
+rebuild-outdated: data-there environment ## make study, but what was made with other package versions is made again, and what follows
+	@$(call use,$(VENV)) $(call values,,--config) python -m cxrflow.rebuild_outdated $(where) $(FLAGS) "$$@"
 
 doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
 	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock \

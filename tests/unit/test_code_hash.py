@@ -1,11 +1,13 @@
 """The hash of a stage's code sees what runs, and only that."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cxrflow.machine.packages import PYTHONS
 from cxrflow.stage import code_hash as module
 from cxrflow.stage.code_hash import code_closure, code_hash
 
@@ -94,8 +96,7 @@ def test_training_does_not_depend_on_what_only_shows_or_configures() -> None:
     assert not [name for name in closure if name.startswith(shows)]
 
 
-def test_same_on_every_python(package: Path, project: Path) -> None:
-    """The hash comes from our own writing of the tree, which must not depend on the hash seed."""
+def test_same_for_every_hash_seed(project: Path) -> None:
     program = "from cxrflow.stage.code_hash import code_hash; print(code_hash('cxrflow.train_model'))"
     seen = {
         subprocess.run(
@@ -108,6 +109,54 @@ def test_same_on_every_python(package: Path, project: Path) -> None:
         for seed in ("1", "2")
     }
     assert len(seen) == 1
+
+
+STRANGE = """
+from __future__ import annotations
+def work(x, /, y=None, *z: int, key: str = ..., **rest) -> str:
+    match x:
+        case {"a": [1, *_], **more} | more if y: pass
+    text = f"{x!r:>{y}} {x=} {'a' 'b'}" f"{z[0]:%Y}" "c" rf"\\d{key}"
+    try: (a := [i async for i in z]); del a
+    except* (OSError, ValueError) as error: raise KeyError from error
+    with open(x) as one, open(y): return lambda *, k=1.5: (k, -0.0, 2j, b"b", None, ...)
+class One(dict, metaclass=type): a: int; b: "str" = 1
+"""
+# Of that module, by Python 3.11, 3.12 and 3.13.
+HASH = "48bb06774f755b6a"
+
+
+def python_of(version: str) -> str | None:
+    """A Python of some version on this machine: on PATH, or one of pyenv's."""
+    found = [shutil.which(f"python{version}"), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
+    for program in filter(None, found):
+        told = subprocess.run([program, "-c", "print(1)"], capture_output=True, text=True, check=False)
+        if told.stdout == "1\n":
+            return program
+    return None
+
+
+def test_known_hash_of_a_module_with_all_kinds_of_syntax(package: Path) -> None:
+    (package / "helper.py").write_text(STRANGE)
+    assert fresh_hash("cxrflow.helper") == HASH
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_same_on_every_python(project: Path, version: str) -> None:
+    """The hash comes from our own writing of the tree: another Python makes no result anew."""
+    program = python_of(version)
+    if program is None:
+        pytest.skip(f"no Python {version} here")
+    asked = "import sys; from cxrflow.stage.code_hash import code_hash; print(*map(code_hash, sys.argv[1:]))"
+    modules = [f"cxrflow.{file.stem}" for file in sorted((project / "workflow/cxrflow").glob("[a-z]*.py"))]
+    run = subprocess.run(
+        [program, "-c", asked, *modules, "cxrflow.training.engine"],
+        env={"PYTHONPATH": str(project / "workflow")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == [*map(code_hash, modules), code_hash("cxrflow.training.engine")]
 
 
 def test_f_strings_that_python_versions_cut_differently() -> None:

@@ -92,6 +92,7 @@ def test_help_lists_every_target_and_is_the_default(ready: Checkout) -> None:
         "extras",
         "why",
         "verify",
+        "rebuild-outdated",
         "doctor",
         "test",
         "test-all",
@@ -408,6 +409,13 @@ def test_clean_states_names_the_folder_of_all_states(ready: Checkout) -> None:
     ready.asked()
     assert ready.make("clean-states").returncode == 0
     assert ready.asked() == [["-m", "cxrflow.clean_states", "--states", "results/states"]]
+
+
+def test_what_is_outdated_gets_the_same_values_as_the_study(ready: Checkout) -> None:
+    ready.asked()
+    assert ready.make("rebuild-outdated", "CORES=2", "CONFIG=seeds=2", "FLAGS=--dry-run").returncode == 0
+    (call,) = ready.asked()
+    assert call == ["-m", "cxrflow.rebuild_outdated", "--cores", "2", "--dry-run", "--config", "seeds=2"]
 
 
 def test_ci_runs_bash_that_parses() -> None:

@@ -49,11 +49,19 @@ def write_config(file: Path, config: Mapping[str, Any]) -> None:
     file.write_text(yaml.safe_dump(dict(config)))
 
 
-def dry_run(folder: Path, *configs: str, arguments: Iterable[str] = ()) -> Plan:
-    """What Snakemake plans in a copy of the project."""
+def dry_run(
+    folder: Path,
+    *configs: str,
+    arguments: Iterable[str] = (),
+    variables: Mapping[str, str] | None = None,
+    rebuild_outdated: bool = False,
+) -> Plan:
+    """What Snakemake plans in a copy of the project, with some environment variables, or for `make rebuild-outdated`."""
     answer, question = CONTEXT.Pipe(duplex=False)
     flags = [*(["--configfile", *configs] if configs else []), *arguments]
-    process = CONTEXT.Process(target=_plan, args=(str(folder), flags, question))
+    process = CONTEXT.Process(
+        target=_plan, args=(str(folder), flags, dict(variables or {}), rebuild_outdated, question)
+    )
     process.start()
     question.close()
     told = answer.recv()
@@ -86,14 +94,20 @@ def fake_run(folder: Path, *configs: str) -> None:
     assert dry_run(folder, *configs).jobs == set()
 
 
-def _plan(folder: str, flags: list[str], question: Any) -> None:
+def _plan(folder: str, flags: list[str], variables: dict[str, str], rebuild_outdated: bool, question: Any) -> None:
     try:
         os.chdir(folder)
+        os.environ.update(variables)
         sys.path.insert(0, f"{folder}/workflow")
         from cxrflow.explain.jobs import planned_jobs
         from cxrflow.explain.trainings import verdict_on
         from cxrflow.explain_plan import explain
 
+        if rebuild_outdated:
+            from cxrflow.rebuild_outdated import outdated_in_run, to_force
+
+            every, outdated = outdated_in_run(flags)
+            flags += ["--forcerun", *to_force(every, outdated)] if outdated else []
         jobs = planned_jobs(flags)
         makers = {output: job for job in jobs for output in job.outputs}
         names = {" ".join([job.rule, *job.wildcards.values()]): job for job in jobs}

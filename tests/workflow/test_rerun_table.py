@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cxrflow.outdated.journal import packages_of_jobs, write_down
 from finished_run import Plan, copy_project, dry_run, fake_run, write_config
 from PIL import Image
 
@@ -89,6 +90,8 @@ class Row:
     config: dict[str, Any] = field(default_factory=dict)
     edit: Callable[[Path], None] | None = None
     words: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of the environment."""
 
 
 def rows_as_parameters(rows: Iterable[Row]) -> list[Any]:
@@ -123,6 +126,7 @@ def finished(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "split.csv").write_text("image,subset\n")
     write_config(folder / "table.yaml", CONFIG)
     fake_run(folder, "table.yaml")
+    write_down(folder / "results/table/software.json", packages_of_jobs(folder / "envs/cpu.lock", False), now=0)
     return folder
 
 
@@ -133,7 +137,7 @@ def planned(finished: Path, row: Row, tmp_path: Path) -> Plan:
         shutil.copytree(finished, folder, symlinks=True)
         row.edit(folder)
     write_config(tmp_path / "change.yaml", row.config)
-    return dry_run(folder, "table.yaml", str(tmp_path / "change.yaml"))
+    return dry_run(folder, "table.yaml", str(tmp_path / "change.yaml"), variables=row.variables)
 
 
 def change_text(file: str, old: str, new: str) -> Callable[[Path], None]:
@@ -202,6 +206,34 @@ def replace_image(name: str) -> Callable[[Path], None]:
 def weights_replaced(folder: Path) -> None:
     file = next((folder / "workflow/resources/weights").glob("*.h5"))
     file.write_bytes(file.read_bytes() + b"\0")
+
+
+def replaced_by_an_older_one(file: str, contents: bytes) -> Callable[[Path], None]:
+    """As `mv` and `cp -p` do: the file has the time of long ago."""
+
+    def edit(folder: Path) -> None:
+        (found,) = folder.glob(file)
+        found.write_bytes(found.read_bytes() + contents)
+        os.utime(found, (1e9, 1e9))
+
+    return edit
+
+
+def branch_switched_and_back(folder: Path) -> None:
+    file = folder / "workflow/cxrflow/training/engine.py"
+    text = file.read_text()
+    file.write_text("raise SystemExit\n")
+    file.write_text(text)
+
+
+def made_with_other_versions(folder: Path) -> None:
+    """Trainings say that they were made with another Keras, and another Python."""
+    for file in folder.glob("results/table/runs/*/*/training.json"):
+        status, record = file.stat(), json.loads(file.read_text())
+        record["what_identifies_it"]["versions"] = {"keras": "3.0.0"}
+        record["versions"] = {"keras": "3.0.0", "python": "3.12.0"}
+        file.write_text(json.dumps(record))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def retrained(*tasks: str) -> set[str]:
@@ -276,7 +308,29 @@ EDITS = [
     ),
     Row("a test image replaced", onwards("index_images"), 0, edit=replace_image("test/covid/0.png")),
     Row("weights file replaced", retrained("binary"), 2, edit=weights_replaced),
+    Row(
+        "weights file replaced by an older one",
+        retrained("binary"),
+        2,
+        edit=replaced_by_an_older_one("workflow/resources/weights/*.h5", b"\0"),
+    ),
     Row("claims.csv", REPORTS, edit=change_text("examples/demo_claims.csv", "\n", "\n\n")),
+    Row(
+        "claims.csv replaced by an older one", REPORTS, edit=replaced_by_an_older_one("examples/demo_claims.csv", b"\n")
+    ),
+    Row(
+        "a template of the report replaced by an older one",
+        {"assemble_report"},
+        edit=replaced_by_an_older_one("workflow/report/page/index.html.j2", b"\n"),
+    ),
+    Row("a caption", set(), edit=change_text("workflow/report/curves.rst", " ", "  ")),
+    Row("a class folder renamed", onwards("index_images"), 4, edit=rename("images/train/covid", "images/train/c19")),
+    Row("a branch switch and back", set(), edit=branch_switched_and_back),
+    Row(
+        "package versions and Python other than those that results were made with", set(), edit=made_with_other_versions
+    ),
+    Row("environment variable XLA_FLAGS", onwards("train_model"), 4, variables={"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}),
+    Row("environment variable TF_CPP_MIN_LOG_LEVEL", set(), variables={"TF_CPP_MIN_LOG_LEVEL": "0"}),
     Row(
         "a template of the report",
         {"assemble_report"},
@@ -295,6 +349,60 @@ def test_rerun_table(finished: Path, tmp_path: Path, row: Row) -> None:
     plan = planned(finished, row, tmp_path)
     assert sorted(plan.jobs) == sorted(row.jobs)
     assert plan.epochs == row.epochs
+
+
+def made_with(package: str, trained_with_it: bool = False) -> Callable[[Path], None]:
+    """The run's journal says that it was made with another version of a package, and so do its trainings."""
+
+    def edit(folder: Path) -> None:
+        if trained_with_it:
+            made_with_other_versions(folder)
+        journal = folder / "results/table/software.json"
+        (entry,) = json.loads(journal.read_text())
+        assert package in entry["packages"]
+        entry["packages"][package] = "0.1"
+        journal.write_text(json.dumps([entry]))
+
+    return edit
+
+
+REBUILT = [
+    Row("nothing", set()),
+    Row(
+        "matplotlib",
+        onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
+        0,
+        edit=made_with("matplotlib"),
+    ),
+    Row("jinja2", {"assemble_report"}, 0, edit=made_with("jinja2")),
+    Row("scikit-learn", onwards("embed_features", "evaluate_model"), 0, edit=made_with("scikit-learn")),
+    Row("keras", onwards("check_network", "train_model"), 4, edit=made_with("keras", trained_with_it=True)),
+    Row("requests, which fetches", set(), 0, edit=made_with("requests")),
+    Row(
+        "no journal, so not known", set(READS), 0, edit=lambda folder: (folder / "results/table/software.json").unlink()
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(REBUILT))
+def test_rerun_table_of_rebuild_outdated(finished: Path, tmp_path: Path, row: Row) -> None:
+    """With other versions nothing runs by itself; `make rebuild-outdated` makes again what they decide, and what follows."""
+    plan = planned(finished, row, tmp_path)
+    assert (plan.jobs, plan.epochs) == (frozenset(), 0)
+    again = dry_run(tmp_path / "copy" if row.edit else finished, "table.yaml", rebuild_outdated=True)
+    assert sorted(again.jobs) == sorted(row.jobs)
+    assert again.epochs == row.epochs
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, id=f"--sdm {way} -> none -> 0 epochs") for way in ("conda", "apptainer")]
+)
+def test_rerun_table_of_environments(finished: Path, way: str) -> None:
+    """The same run with jobs in environments of their own: nothing is made anew for that."""
+    if not any(map(shutil.which, [way] if way == "conda" else [way, "singularity"])):
+        pytest.skip(f"no {way} here, without which Snakemake does not plan")
+    plan = dry_run(finished, "table.yaml", arguments=["--sdm", way])
+    assert (plan.jobs, plan.epochs) == (frozenset(), 0)
 
 
 KEYS = [
@@ -638,6 +746,18 @@ WORDS = [
         set(),
         edit=replace_image("test/covid/0.png"),
         words=f"{TRAIN}: follows from split_images, plan_augmentation, cache_pixels",
+    ),
+    Row(
+        "environment variable",
+        set(),
+        variables={"XLA_FLAGS": "--x"},
+        words=f"{TRAIN}, 2 epochs, about 18 min: environment variable XLA_FLAGS went from nothing to --x",
+    ),
+    Row(
+        "claims replaced by older ones",
+        set(),
+        edit=replaced_by_an_older_one("examples/demo_claims.csv", b"\n"),
+        words="  Judge each statement of examples/demo_claims.csv by its rule: examples/demo_claims.csv has changed",
     ),
 ]
 

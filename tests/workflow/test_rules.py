@@ -24,6 +24,7 @@ def test_all_stages_have_a_rule() -> None:
         "follow_training",
         "predict_images",
         "publish_results",
+        "rebuild_outdated",
         "tabulate_results",
         "verify_results",
         "write_config",

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from cxrflow.networks.build import build_network, pooling_layer
+from cxrflow.networks.keras_settings import set_up_keras
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import write_json
 
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="those that make the network, as JSON")
     parser.add_argument("--network", type=Path, required=True, help="description to write (JSON)")
     args = parser.parse_args()
+    set_up_keras()
     description = describe_network(args.settings)
     write_json(args.network, description)
     counts = description["parameters"]

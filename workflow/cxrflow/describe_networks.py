@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from cxrflow.networks.backbones import make_backbone
+from cxrflow.networks.keras_settings import set_up_keras
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import read_json, write_json
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="*", default=[], help="backbones to count with and without top")
     parser.add_argument("--networks", type=Path, required=True, help="description to write (JSON)")
     args = parser.parse_args()
+    set_up_keras()
     networks = map(read_json, args.descriptions)
     description = {
         "experiments": dict(zip(args.experiments, networks, strict=True)),

@@ -4,6 +4,7 @@ Not a stage: it takes the arguments of Snakemake, plans as Snakemake would, and 
 """
 
 import csv
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ from cxrflow.explain.trainings import Verdict, verdict_on
 from cxrflow.machine.duration import human
 from cxrflow.stage.command import stage_parser
 from cxrflow.stage.faults import Fault
+from cxrflow.stage.files import sha256_of_file
 
 NOT_TOLD = {"Code has changed since last execution": "its rule has changed", "Forced execution": "it was asked for"}
+VARIABLE = re.compile(r"['\"]([A-Z0-9_]+=[^'\"]*)['\"]")
 
 
 def explain(jobs: Sequence[Job]) -> list[str]:
@@ -44,7 +47,7 @@ def _line(job: Job, verdict: Verdict | None, planned: Mapping[str, Job]) -> str:
 
 def _own_reason(job: Job) -> str:
     """Why a job runs by itself; an empty text where it only follows from others."""
-    return "; ".join(_own_reasons(job))
+    return "; ".join(dict.fromkeys(_own_reasons(job)))
 
 
 def _own_reasons(job: Job) -> Iterator[str]:
@@ -63,11 +66,29 @@ def _own_reasons(job: Job) -> Iterator[str]:
         elif part.startswith("Incomplete output files"):
             yield "it was interrupted"
         elif part.startswith("Params have changed") and not changes:
-            yield (
-                "images have changed"
-                if job.rule == "index_images" and _fingerprint_differs(job)
-                else "its code has changed"
-            )
+            yield from _unseen_reasons(job, part)
+
+
+def _unseen_reasons(job: Job, part: str) -> Iterator[str]:
+    """Why params are others though the command is the same: contents of files, environment variables, or code."""
+    if job.rule == "index_images" and _fingerprint_differs(job):
+        yield "images have changed"
+        return
+    told = [
+        f"{file} has changed" for file, seen in job.record.get("input_checksums", {}).items() if _is_another(file, seen)
+    ]
+    before, _, now = part.partition(" now: ")
+    if VARIABLE.search(before) or VARIABLE.search(now):
+        told.append(f"environment variables went from {_variables(before)} to {_variables(now)}")
+    yield from told or ["its code has changed"]
+
+
+def _is_another(file: str, seen: str) -> bool:
+    return Path(file).is_file() and f"sha256:{sha256_of_file(file)}" != seen
+
+
+def _variables(params: str) -> str:
+    return ", ".join(VARIABLE.findall(params)) or "none"
 
 
 def _fingerprint_differs(job: Job) -> bool:

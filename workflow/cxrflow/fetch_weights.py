@@ -20,6 +20,7 @@ from keras.src.utils import file_utils
 from cxrflow.download.contents import Contents
 from cxrflow.download.fetch import Wanted, addresses, fetch_files
 from cxrflow.download.transfer import Limits
+from cxrflow.networks.keras_settings import set_up_keras
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file, whole_file, write_json
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="weights file to write (.weights.h5)")
     parser.add_argument("--record", type=Path, required=True, help="where they are from, to write (JSON)")
     args = parser.parse_args()
+    set_up_keras()
     model, published = fetch_backbone(args.backbone, args.sources, args.weights.parent, args.limits)
     with whole_file(args.weights) as part:
         model.save_weights(part)

@@ -12,8 +12,11 @@ from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_
 from cxrflow.images.fingerprint import fingerprint, stamps_of
 from cxrflow.machine.cluster import examine_cluster
 from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
+from cxrflow.networks.variables import computing_variables
 from cxrflow.networks.weights import find_weights
+from cxrflow.outdated.journal import NAME as SOFTWARE, packages_of_jobs, write_down
 from cxrflow.stage.code_hash import code_hash
+from cxrflow.stage.contents import contents_of
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import canonical_json
 
@@ -33,15 +36,19 @@ RESOURCES = PROJECT / "workflow" / "resources"
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
 FETCHED = Path("results") / CONFIG.fetched_into() if CONFIG.fetched_into() else None  # shared by all results
 IMAGES = RESULTS / "phantoms" / "images" if CONFIG.phantoms else FETCHED or Path(CONFIG.images)
+EXPERIMENTS = {**CONFIG.experiments, **CONFIG.extras}
 SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
 CLASSES = sorted({name for task in CONFIG.selected().values() for name in CONFIG.tasks[task.task].classes})
 SIZES = sorted({experiment.image_size for experiment in CONFIG.selected().values()})
 
 # Jobs find the package in this checkout, also in a conda environment or container that holds its dependencies alone; and
-# the Python that runs Snakemake, also where its environment is not activated.
+# the Python that runs Snakemake, also where its environment is not activated. No module of the working directory takes a
+# library's place.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     PYTHONPATH=str((PROJECT / "workflow").resolve()),
+    PYTHONSAFEPATH="1",
+    PYTHONHASHSEED="0",
     PYTHONUNBUFFERED="1",
     MPLBACKEND="agg",
     KERAS_BACKEND="tensorflow",
@@ -66,6 +73,9 @@ def shipped(value, name):
 IMAGE_LIST = shipped(CONFIG.image_list, "study_files.csv")
 CLAIMS = shipped(CONFIG.claims, "claims.csv")
 SCORECARD = RESULTS / "scorecard.csv" if CLAIMS else []
+
+# As "NAME=value". Of the rules whose libraries compute otherwise by them.
+VARIABLES = [f"{name}={value}" for name, value in computing_variables(os.environ).items()]
 
 
 def existing(path, key):
@@ -125,13 +135,17 @@ def first_run_of(wildcards):
     return SimpleNamespace(experiment=name, seed=min(SELECTED[name]))
 
 
+def weights_source(experiment):
+    """Where a backbone's initial weights are from: a file, a folder, imagenet or random."""
+    return EXPERIMENTS[experiment].weights or CONFIG.weights
+
+
 def initial_weights(experiment):
     """The file of a backbone's initial weights; nothing for random ones."""
-    keys = {**CONFIG.experiments, **CONFIG.extras}[experiment]
-    source = keys.weights or CONFIG.weights
+    source, backbone = weights_source(experiment), EXPERIMENTS[experiment].backbone
     if source == "imagenet":
-        return f"results/weights/{keys.backbone}.weights.h5"
-    return find_weights(source, keys.backbone) or []
+        return f"results/weights/{backbone}.weights.h5"
+    return find_weights(source, backbone) or []
 
 
 # Told at once, before any job: weights that are not there.
@@ -148,14 +162,19 @@ if weights_faults:
 def examine_before_start():
     """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
     through_slurm = workflow.executor_plugin and workflow.executor_plugin.name == "slurm"
+    lock = PROJECT / "envs" / f"{CONFIG.environment}.lock"
     findings = [
-        *examine_packages(PROJECT / "envs" / f"{CONFIG.environment}.lock", CONFIG.versions),
+        *examine_packages(lock, CONFIG.versions),
         *(examine_cluster(os.environ) if through_slurm else [examine_gpu(short=True, device=CONFIG.device)]),
         *examine_config(CONFIG, Path("results")),
     ]
     print(*short_list(findings), sep="\n", file=sys.stderr)
     if any(finding.level == "fault" for finding in findings):
         raise WorkflowError("The doctor found faults, see above; `make doctor` tells more.")
+    # By it `make rebuild-outdated` knows what was made with other versions.
+    write_down(
+        RESULTS / SOFTWARE, packages_of_jobs(lock, bool(workflow.deployment_settings.deployment_method)), time.time()
+    )
 
 
 STARTED = time.time()

@@ -61,6 +61,7 @@ if FETCHED:
             # Not recorded, since it asks for `input`: the hash of a file counts, not where it is from.
             sources=lambda wildcards, input: CONFIG.image_sources,
             missing_images=CONFIG.missing_images,
+            contents=contents_of(IMAGE_LIST or []),
             code=code_hash("cxrflow.fetch_images"),
         log:
             "results/logs/fetch_images.log",
@@ -96,6 +97,7 @@ rule index_images:
         classes=CLASSES,
         layout=CONFIG.layout,
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
+        contents=contents_of(IMAGE_LIST or []),
         patients=patients_flags(),
         missing_images=CONFIG.missing_images,
         on_bad_image=CONFIG.on_bad_image,
@@ -175,6 +177,7 @@ rule split_images:
     params:
         classes=lambda wildcards: CONFIG.classes_of(wildcards.task),
         rule=CONFIG.split,
+        contents=[] if CONFIG.split in SPLIT_RULES else contents_of(CONFIG.split),
         validation_fraction=CONFIG.validation_fraction,
         # Of a made split alone, so that the others are not made again for them.
         made=(

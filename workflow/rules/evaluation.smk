@@ -21,6 +21,7 @@ rule evaluate_model:
         positive=lambda wildcards: canonical_json(settings_of(wildcards.experiment)["positive"]),
         threads=CONFIG.threads,
         device=CONFIG.device,
+        variables=VARIABLES,
         code=code_hash("cxrflow.evaluate_model"),
     log:
         RESULTS / "logs/evaluate_model/{experiment}/seed_{seed}.log",
@@ -60,6 +61,7 @@ rule extract_features:
         feature_images=CONFIG.feature_images,
         threads=CONFIG.threads,
         device=CONFIG.device,
+        variables=VARIABLES,
         code=code_hash("cxrflow.extract_features"),
     log:
         RESULTS / "logs/extract_features/{experiment}/seed_{seed}.log",
@@ -94,6 +96,7 @@ rule embed_features:
         separation=RESULTS / "runs/{experiment}/seed_{seed}/separation.json",
     params:
         tsne=canonical_json(CONFIG.tsne.model_dump()),
+        variables=VARIABLES,
         code=code_hash("cxrflow.embed_features"),
     log:
         RESULTS / "logs/embed_features/{experiment}/seed_{seed}.log",

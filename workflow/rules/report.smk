@@ -23,6 +23,12 @@ TASKS = sorted({keys.task for keys in CONFIG.selected().values()})
 SPLITS = [RESULTS / f"split/{task}.csv" for task in TASKS]
 AUGMENTED = CONFIG.augmentation != "none" and CONFIG.embed_images != "none"
 SHEETS = [RESULTS / f"plots/augmentation/{task}.json" for task in TASKS] if AUGMENTED else []
+PAGE_FILES = sorted(path for path in PAGE.rglob("*") if path.is_file())
+FILES_OF_REPORT = {
+    "assumptions": RESOURCES / "assumptions.csv",
+    "study_config": PROJECT / "config.yaml",
+    "lock": PROJECT / "envs" / f"{CONFIG.environment}.lock",
+}
 EVERYTHING = canonical_json(whole_settings(CONFIG))
 
 
@@ -49,6 +55,7 @@ if CLAIMS:
             settings=EVERYTHING,
             selected=canonical_json(SELECTED),
             runs=RESULTS / "runs",
+            contents=contents_of(CLAIMS),
             code=code_hash("cxrflow.score_claims"),
         log:
             RESULTS / "logs/score_claims.log",
@@ -76,6 +83,7 @@ rule assemble_report:
     message:
         "Write the report, {output.page}."
     input:
+        **FILES_OF_REPORT,
         runs=RUN_FILES,
         plots=PLOTS,
         sheets=SHEETS,
@@ -83,10 +91,7 @@ rule assemble_report:
         networks=rules.describe_networks.output.networks,
         audit=rules.audit_data.output.audit,
         scorecard=SCORECARD,
-        assumptions=RESOURCES / "assumptions.csv",
-        study_config=PROJECT / "config.yaml",
-        lock=PROJECT / "envs" / f"{CONFIG.environment}.lock",
-        page=sorted(path for path in PAGE.rglob("*") if path.is_file()),
+        page=PAGE_FILES,
     output:
         page=report(
             RESULTS / "report" / "index.html",
@@ -99,6 +104,7 @@ rule assemble_report:
         runs=RESULTS / "runs",
         plots=RESULTS / "plots",
         page=PAGE,
+        contents=contents_of(FILES_OF_REPORT.values(), PAGE_FILES),
         sheets=["--sheets", *SHEETS] if SHEETS else [],
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
         code=code_hash("cxrflow.assemble_report"),

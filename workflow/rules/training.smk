@@ -7,6 +7,12 @@
 #           it starts again
 
 
+def weights_contents(wildcards):
+    """The contents of a backbone's initial weights where they are the user's; fetched ones are a rule's."""
+    fetched = weights_source(wildcards.experiment) == "imagenet"
+    return [] if fetched else contents_of(initial_weights(wildcards.experiment))
+
+
 rule train_model:
     """Train an experiment's network with one seed."""
     message:
@@ -26,6 +32,8 @@ rule train_model:
         timing=RESULTS / "runs/{experiment}/seed_{seed}/timing.csv",
         training=RESULTS / "runs/{experiment}/seed_{seed}/training.json",
     params:
+        weights_contents=weights_contents,
+        variables=VARIABLES,
         settings=lambda wildcards: canonical_json(training_settings(settings_of(wildcards.experiment))),
         # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
         threads=CONFIG.threads,

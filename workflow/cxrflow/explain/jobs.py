@@ -33,10 +33,14 @@ class Job:
     """Empty for a target rule."""
 
     @cached_property
+    def record(self) -> Mapping[str, Any]:
+        """What Snakemake wrote down when the outputs were made; empty where it did not."""
+        return (_record_of(self.outputs[0]) if self.outputs else None) or {}
+
+    @property
     def before(self) -> str | None:
         """The command by which the outputs were made; None where there is no record of that."""
-        record = _record_of(self.outputs[0]) if self.outputs else None
-        return record["shellcmd"] if record else None
+        return self.record.get("shellcmd")
 
 
 def planned_jobs(arguments: Sequence[str]) -> list[Job]:

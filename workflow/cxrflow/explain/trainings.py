@@ -6,6 +6,7 @@ decides is told by how that job differs from its last time.
 
 import csv
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from cxrflow.explain.differences import differences, flags_of
 from cxrflow.explain.jobs import Job
 from cxrflow.images.fingerprint import changed_files, stamps_of
 from cxrflow.images.folder import class_folders
+from cxrflow.networks.variables import computing_variables
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
 
@@ -113,6 +115,10 @@ def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[st
         now = _installed(package)
         if now != before:
             yield f"{package} went from {before} to {now or 'none'}"
+    then, given = parts.get("variables", {}), computing_variables(os.environ)
+    for name in sorted(then.keys() | given.keys()):
+        if then.get(name) != given.get(name):
+            yield f"environment variable {name} went from {then.get(name, 'nothing')} to {given.get(name, 'nothing')}"
     weights = Path(flags["weights"][0]) if "weights" in flags else None
     if weights and weights.is_file() and sha256_of_file(weights) != parts["weights_sha256"]:
         yield f"{weights.name} has other contents"

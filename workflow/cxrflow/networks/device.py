@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import keras
 
+from cxrflow.networks.keras_settings import set_up_keras
 from cxrflow.stage.faults import Fault
 
 Kind = Literal["cpu", "gpu"]
@@ -12,7 +13,7 @@ CHOICES = ("auto", "cpu", "gpu")
 
 
 def set_up_device(device: str, threads: int, deterministic: bool = False) -> Kind:
-    """Choose the device and limit its threads; must come before the backend's first operation.
+    """Choose the device, limit its threads, and set Keras up (`set_up_keras`); must come before the backend's first operation.
 
     A GPU's memory is taken as it is needed, not all of it at once, so that several trainings can share it.
 
@@ -28,6 +29,7 @@ def set_up_device(device: str, threads: int, deterministic: bool = False) -> Kin
     Raises:
         Fault: a GPU is wanted and there is none, or the backend cannot be asked for determinism.
     """
+    set_up_keras()
     backend = keras.backend.backend()
     gpus = _BACKENDS[backend](device, threads, deterministic)
     if device == "gpu" and not gpus:

@@ -45,6 +45,12 @@ def code_closure(module: str) -> frozenset[str]:
     return frozenset(seen)
 
 
+def imported_from_outside(module: str) -> frozenset[str]:
+    """Importable names, such as "sklearn", that a module and all that it imports from this package import from elsewhere."""
+    found = {name.partition(".")[0] for part in code_closure(module) for name in _imported_names(part)}
+    return frozenset(found - {PACKAGE} - sys.stdlib_module_names)
+
+
 def assert_within_closure(module: str) -> None:
     """Check, at the end of a stage, that it ran no code of this package which its hash does not cover.
 
@@ -77,6 +83,13 @@ def _tree(name: str) -> ast.Module:
 @cache
 def _imports(name: str) -> frozenset[str]:
     """Modules of this package named in any import statement of a module, relative ones included."""
+    return frozenset(
+        module for module in _imported_names(name) if module.split(".")[0] == PACKAGE and _file_of(module) is not None
+    )
+
+
+def _imported_names(name: str) -> set[str]:
+    """All that a module's import statements name, inside functions too: modules, and what is taken from them."""
     file = _file_of(name)
     package = name if file is not None and file.name == "__init__.py" else name.rpartition(".")[0]
     found: set[str] = set()
@@ -88,7 +101,7 @@ def _imports(name: str) -> frozenset[str]:
             source = ".".join([*base, *([node.module] if node.module else [])])
             found.add(source)
             found.update(f"{source}.{alias.name}" for alias in node.names)
-    return frozenset(module for module in found if module.split(".")[0] == PACKAGE and _file_of(module) is not None)
+    return found
 
 
 @cache

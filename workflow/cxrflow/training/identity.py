@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxrflow.networks.variables import computing_variables
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text
@@ -26,18 +27,6 @@ from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text
 WITHOUT_EFFECT_ON_STEPS = ("epochs", "selected_epoch")
 # Packages that compute. Python itself, Pillow (its pixels are part of the identity) and the rest are recorded only.
 COMPUTING = ("keras", "numpy", "scipy")
-# Environment variables that change what the libraries compute.
-COMPUTING_VARIABLES = (
-    "NVIDIA_TF32_OVERRIDE",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "ONEDNN_MAX_CPU_ISA",
-    "TF_CUDNN_DETERMINISTIC",
-    "TF_DETERMINISTIC_OPS",
-    "TF_DISABLE_MKL",
-    "TF_ENABLE_ONEDNN_OPTS",
-    "TF_XLA_FLAGS",
-    "XLA_FLAGS",
-)
 
 
 def identity_parts(
@@ -84,7 +73,7 @@ def identity_parts(
             "epsilon": keras.config.epsilon(),
             "image_data_format": keras.config.image_data_format(),
         },
-        "variables": {name: os.environ[name] for name in COMPUTING_VARIABLES if name in os.environ},
+        "variables": computing_variables(os.environ),
         "code": code_hash("cxrflow.training.engine"),
     }
 

@@ -1,0 +1,1 @@
+"""Results that were made with other versions of packages than those that are there now."""

@@ -1,0 +1,35 @@
+"""The packages whose versions decide what a stage makes."""
+
+from functools import cache
+from importlib.metadata import packages_distributions
+
+from packaging.utils import canonicalize_name
+
+from cxrflow.outdated.journal import SAME_MODULE
+from cxrflow.stage.code_hash import imported_from_outside
+
+# What computes behind a package that a module imports.
+BEHIND = {
+    "keras": ("tensorflow", "h5py"),
+    "pydicom": ("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg"),
+    "scikit-learn": ("scipy",),
+}
+
+
+def packages_of(stage: str) -> frozenset[str]:
+    """Packages, by name, that a stage's modules import, and those that compute behind them.
+
+    Args:
+        stage: module, such as "cxrflow.embed_features".
+    """
+    names = {name for module in imported_from_outside(stage) for name in _packages_by_module().get(module, ())}
+    return frozenset(names.union(*(BEHIND.get(name, ()) for name in names)))
+
+
+@cache
+def _packages_by_module() -> dict[str, list[str]]:
+    """Importable module to the names of the packages that bring it."""
+    return {
+        module: [SAME_MODULE.get(name, name) for name in map(canonicalize_name, packages)]
+        for module, packages in packages_distributions().items()
+    }
