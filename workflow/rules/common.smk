@@ -77,10 +77,13 @@ def images_fingerprint():
     """What the images look like from outside; the last index's fingerprint where their contents are as they were then."""
     if CONFIG.layout == "listed":
         try:
-            return list_fingerprint(IMAGES, existing(IMAGE_LIST, "image_list"), SEEN)
+            fingerprint = list_fingerprint(IMAGES, existing(IMAGE_LIST, "image_list"), SEEN)
         except Fault as fault:
             raise WorkflowError(*fault.messages) from None
-    return folder_fingerprint(IMAGES, CONFIG.folders_of(CLASSES), SEEN)
+    else:
+        fingerprint = folder_fingerprint(IMAGES, CONFIG.folders_of(CLASSES), SEEN)
+    # Before the first index it tells nothing: a job of a cluster reads this file anew, behind images that were drawn meanwhile.
+    return fingerprint if SEEN.exists() or (RESULTS / "images.parquet").exists() else "first"
 
 
 def patients_flags():
