@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 import yaml
-from slurm_runs import PROJECT, SITE, STUDY, Run, cancel_all, snakemake_command
+from slurm_runs import PROJECT, SITE, STUDY, THROUGH_SLURM, Run, cancel_all, of_site, snakemake_command
 
 HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cluster of two nodes, the first with two made-up GPUs; taken down in the end."""
+    """A cluster of two nodes, the first with two made-up GPUs, and accounting; taken down in the end."""
     if os.environ.get("CXRFLOW_TEST_SLURM") != "1":
         pytest.skip("CXRFLOW_TEST_SLURM is not 1: these tests install and start Slurm")
     assert os.geteuid() == 0 and shutil.which("apt-get"), "CXRFLOW_TEST_SLURM=1 needs root and apt"
     folder = tmp_path_factory.mktemp("cluster")
     for parent in (folder, *folder.parents[:2]):  # daemons of other users go through it
         parent.chmod(0o755)
-    environment = {**os.environ, "FOLDER": str(folder)}
+    environment = {**os.environ, "FOLDER": str(folder), "ACCOUNTING": "1"}
     try:
         subprocess.run(["bash", str(HERE / "up.sh")], env=environment, check=True)
         yield folder
@@ -44,11 +44,11 @@ def start(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         number = len(runs)
         overlay = tmp_path_factory.mktemp("config") / "study.yaml"
         overlay.write_text(yaml.safe_dump({**STUDY, **config}))
-        environment = {f"CXRFLOW_SLURM_{name}": value for name, value in {**SITE, **(site or {})}.items()}
+        environment = of_site({**SITE, **(site or {})})
         screen = folder / f"screen_{number}.txt"
         with screen.open("w") as out:
             process = subprocess.Popen(
-                [*snakemake_command(folder, overlay), "--workflow-profile", str(PROJECT / "profiles/slurm"), *flags],
+                [*snakemake_command(folder, overlay), *THROUGH_SLURM, *flags],
                 cwd=PROJECT, env={**os.environ, **environment}, stdout=out, stderr=out, text=True, start_new_session=True,
             )  # fmt: skip
         runs.append(Run(folder, process, screen))

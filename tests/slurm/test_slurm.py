@@ -1,19 +1,33 @@
 """cxrflow on a real Slurm: the same bytes as on one machine, and what becomes of jobs that are ended from outside."""
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from slurm_runs import ENDLESS, STUDY, cancel_all, jobs, snakemake_command, trainings
+from slurm_runs import (
+    EPOCH,
+    GOES_ON,
+    STOPPED,
+    Run,
+    differing,
+    jobs,
+    of_epochs,
+    place,
+    run_alone,
+    submitted,
+    told_of,
+    trainings,
+    until_no_job,
+)
 
 pytestmark = pytest.mark.slow
-RUN = "results/tiny/runs/binary_mobilenet/seed_{}"
 KEPT = ("model.weights.h5", "history.csv", "predictions.csv", "metrics.json", "embedding.csv", "separation.json")
-EPOCH = r"epoch +(\d+)/"
-GOES_ON = r"goes on behind epoch (\d+)"
+TRAINED = KEPT[:2]
+ENDLESS = of_epochs(3000)
 
 
 def scancel(job: str) -> None:
@@ -25,13 +39,15 @@ class Whole:
 
     def __init__(self, start: Any, folder: Path) -> None:
         self.folder = folder
-        run = start(folder, seeds=2)
+        run: Run = start(folder, seeds=2)
         both = run.until(lambda: trainings_of_both(folder))
         self.gpus = {seed: environment.get("CUDA_VISIBLE_DEVICES") for seed, environment in both.items()}
         self.jobs = {seed: environment["SLURM_JOB_ID"] for seed, environment in both.items()}
-        self.cancelled_at = int(run.until_log(1, EPOCH)[1])
+        run.until_said_by(self.jobs[1], EPOCH)
         scancel(self.jobs[1])
-        self.went_on_behind = int(run.until_log(1, GOES_ON)[1])
+        self.cancelled = place(run.until_said_by(self.jobs[1], STOPPED))
+        again = run.until_training(1, but=self.jobs[1])
+        self.went_on = place(run.until_said_by(again, GOES_ON))
         self.status, self.screen = run.ends(), run.text()
 
 
@@ -45,9 +61,20 @@ def whole(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return Whole(start, tmp_path_factory.mktemp("whole"))
 
 
-def test_slurm_runs_the_whole_flow(whole: Whole) -> None:
+@pytest.fixture(scope="module")
+def alone(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same two seeds on one machine, without Slurm, once that has ended: not beside it, on few cores."""
+    folder = tmp_path_factory.mktemp("alone")
+    run_alone(folder, seeds=2)
+    return folder
+
+
+def test_slurm_runs_the_whole_flow_and_nothing_twice(start: Any, whole: Whole) -> None:
     assert whole.status == 0, whole.screen
     assert (whole.folder / "results/tiny/report/index.html").is_file()
+    again: Run = start(whole.folder, "--dry-run", seeds=2)
+    assert again.ends() == 0
+    assert "Nothing to be done" in again.text()
 
 
 def test_slurm_gives_each_of_two_trainings_a_gpu_of_its_own(whole: Whole) -> None:
@@ -55,40 +82,46 @@ def test_slurm_gives_each_of_two_trainings_a_gpu_of_its_own(whole: Whole) -> Non
     assert whole.jobs[0] != whole.jobs[1]
 
 
-def test_slurm_lets_a_cancelled_training_go_on_from_its_last_state(whole: Whole) -> None:
-    assert whole.went_on_behind >= whole.cancelled_at - 1
-    assert whole.went_on_behind >= 1
+def test_slurm_lets_a_cancelled_training_save_its_state_and_go_on_from_it(whole: Whole) -> None:
+    assert whole.cancelled >= (1, 0)
+    assert whole.went_on == whole.cancelled
 
 
-def test_slurm_gives_the_same_bytes_as_one_machine(whole: Whole, tmp_path: Path) -> None:
-    overlay = tmp_path / "study.yaml"
-    overlay.write_text(yaml.safe_dump({**STUDY, "seeds": 2}))
-    here = tmp_path / "here"
-    local = subprocess.run(
-        [*snakemake_command(here, overlay), "--cores", "2"], capture_output=True, text=True, check=False
-    )
-    assert local.returncode == 0, local.stdout + local.stderr
+def test_slurm_gives_the_same_bytes_as_one_machine(whole: Whole, alone: Path) -> None:
     for seed in (0, 1):
-        for name in KEPT:
-            file = f"{RUN.format(seed)}/{name}"
-            assert (here / file).read_bytes() == (whole.folder / file).read_bytes(), file
+        assert differing(whole.folder, alone, seed, KEPT) == []
 
 
-def test_slurm_time_limit_is_no_end_and_ctrl_c_leaves_no_job(start: Any, whole: Whole) -> None:
-    run = start(whole.folder, site={"TRAINING_MINUTES": "2"}, seeds=[2], **ENDLESS)
-    first = run.until(lambda: trainings(whole.folder))[2]["SLURM_JOB_ID"]
-    saved = int(run.until_log(2, r"stopped by SIGTERM behind epoch (\d+)")[1])
-    assert int(run.until_log(2, GOES_ON)[1]) >= saved
-    assert jobs("train_model") != [first]
-    run.until_log(2, EPOCH)
+def test_slurm_time_limit_is_no_end_and_ctrl_c_leaves_no_job(start: Any, whole: Whole, alone: Path) -> None:
+    run: Run = start(whole.folder, "train_all", site={"TRAINING_MINUTES": "45"}, seeds=[2], **ENDLESS)
+    first = run.until_training(2)
+    run.until_said_by(first, EPOCH)
+    assert told_of(first, "%l") == "45:00"
+    # As if 45 minutes were nearly over: Slurm warns up to 60 s earlier than 60 s before the end.
+    minutes = 2 + sum(int(part) * 60**power for power, part in enumerate(told_of(first, "%M").split(":")[::-1])) // 60
+    subprocess.run(["scontrol", "update", f"JobId={first}", f"TimeLimit={minutes}"], check=True)
+    stopped = place(run.until_said_by(first, STOPPED))
+    second = run.until_training(2, but=first)
+    assert place(run.until_said_by(second, GOES_ON)) == stopped
+    run.until_said_by(second, EPOCH)
+
     run.interrupt()
-    assert run.ends(60) != 0
-    assert jobs() == []
+    assert run.ends() != 0
+    until_no_job()
+    interrupted = re.search(STOPPED, run.said_by(second), re.MULTILINE)
+    assert interrupted, run.said_by(second)
+
+    epochs = place(interrupted)[0] + 2  # three parts make the same as one
+    last: Run = start(whole.folder, "train_all", seeds=[2], **of_epochs(epochs))
+    assert place(last.until_said_by(last.until_training(2), GOES_ON)) == place(interrupted)
+    assert last.ends() == 0, last.text()
+    run_alone(alone, "train_all", seeds=[2], **of_epochs(epochs))
+    assert differing(whole.folder, alone, 2, TRAINED) == []
 
 
 def test_slurm_out_of_memory_is_told_and_the_next_attempt_has_more(start: Any, whole: Whole) -> None:
     site = {"TRAINING_MB": "300", "RETRIES": "1"}  # 600 MB are too few, too
-    run = start(whole.folder, site=site, seeds=[3])
+    run: Run = start(whole.folder, site=site, seeds=[3])
     asked = set()
 
     def ended() -> bool:
@@ -103,23 +136,46 @@ def test_slurm_out_of_memory_is_told_and_the_next_attempt_has_more(start: Any, w
     assert "CXRFLOW_SLURM_TRAINING_MB" in run.text()
 
 
-def test_slurm_killed_snakemake_leaves_no_second_writer(start: Any, whole: Whole) -> None:
-    first = start(whole.folder, seeds=[4], **ENDLESS)
-    orphan = first.until(lambda: trainings(whole.folder))[4]["SLURM_JOB_ID"]
-    first.until_log(4, EPOCH)
-    first.process.kill()
-    assert first.ends() == -9
-    assert jobs("train_model") == [orphan], "its job goes on"
+def unlock(start: Any, folder: Path, **config: Any) -> None:
+    """What has to be done by hand after Snakemake was killed."""
+    assert start(folder, "--unlock", **config).ends() == 0
 
-    start(whole.folder, "--unlock", seeds=[4], **ENDLESS).ends()
-    second = start(whole.folder, seeds=[4], **ENDLESS)
-    waits = second.until_log(4, r"waits: process \d+ on \S+, Slurm job (\d+)")
-    assert waits[1] == orphan
-    both = jobs("train_model")
-    assert len(both) == 2
-    scancel(orphan)
-    assert int(second.until_log(4, GOES_ON)[1]) >= 1
-    second.interrupt()
-    second.ends(60)
-    assert jobs() == []
-    cancel_all()
+
+def test_slurm_killed_snakemake_leaves_no_second_writer(start: Any, whole: Whole, alone: Path) -> None:
+    """Its job is held still until that of a second Snakemake waits for it, and then goes on to the end."""
+    first: Run = start(whole.folder, "train_all", seeds=[4])
+    orphan = first.until_training(4)
+    training = int(trainings(whole.folder)[4]["PROCESS"])
+    first.until_said_by(orphan, EPOCH)
+    os.kill(training, signal.SIGSTOP)
+    try:
+        first.process.kill()
+        assert first.ends() == -signal.SIGKILL
+        assert jobs("train_model") == [orphan], "its job goes on"
+        unlock(start, whole.folder, seeds=[4])
+        second: Run = start(whole.folder, "train_all", seeds=[4])
+        second.until(lambda: len(jobs("train_model")) == 2)
+        (other,) = {*jobs("train_model")} - {orphan}
+        waits = second.until_said_by(other, r"^waits: process (\d+) on \S+, Slurm job (\d+), since .*$")
+        assert (int(waits[1]), waits[2]) == (training, orphan)
+    finally:
+        os.kill(training, signal.SIGCONT)
+    assert second.ends() == 0, second.text()
+    until_no_job()
+    assert re.findall(EPOCH, second.said_by(orphan), re.MULTILINE) == [str(epoch) for epoch in range(1, 41)]
+    behind = second.said_by(other)
+    assert re.findall(EPOCH, behind, re.MULTILINE) == []
+    assert behind.count("waits: ") == 1
+    assert "trained already, 40 epochs: its state is written out" in behind
+    run_alone(alone, "train_all", seeds=[4])
+    assert differing(whole.folder, alone, 4, TRAINED) == []
+
+
+def test_slurm_takes_several_groups_as_one_job(start: Any, whole: Whole) -> None:
+    """The t-SNE maps of two seeds are made anew; the profile alone would hand in a job for each."""
+    run: Run = start(whole.folder, "--group-components", "evaluation=6", seeds=2, tsne={"perplexity": 4})
+    assert run.ends() == 0, run.text()
+    (job,) = submitted(run.text())
+    assert told_of(job, "%k").startswith("rule_evaluation")
+    for seed in (0, 1):
+        assert f"seed_{seed}/embedding.csv" in run.said_by(job)

@@ -32,18 +32,7 @@ if [ -s /etc/slurm/slurm.conf ] && ! grep -qx 'ClusterName=cxrflow' /etc/slurm/s
     stop "/etc/slurm/slurm.conf is that of another cluster"
 fi
 
-programs="munged slurmctld slurmd sbatch"
-packages="slurm-wlm munge"
-if [ -n "$accounting" ]; then
-    programs="$programs slurmdbd mariadbd"
-    packages="$packages slurmdbd mariadb-server"
-fi
-# shellcheck disable=SC2086
-if ! command -v $programs >/dev/null || [ "$(command -v $programs | wc -l)" != "$(wc -w <<<"$programs")" ]; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
-fi
-
+bash "$here/install.sh"
 bash "$here/down.sh"
 mkdir -p "$folder"/{ctld,log,run,dev} /etc/slurm
 chmod 755 "$folder" "$folder"/*

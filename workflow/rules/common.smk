@@ -91,7 +91,8 @@ def images_fingerprint():
         stamps = stamps_of(IMAGES, CLASSES, CONFIG.layout, existing(IMAGE_LIST, "image_list") or None)
     except Fault as fault:
         raise WorkflowError(*fault.messages) from None
-    return fingerprint(IMAGES, stamps, SEEN)
+    # Before the first index it tells nothing: a job of a cluster reads this file anew, behind images that were drawn meanwhile.
+    return fingerprint(IMAGES, stamps, SEEN) if SEEN.exists() or (RESULTS / "images.parquet").exists() else "first"
 
 
 def patients_flags():

@@ -63,6 +63,8 @@ rule train_model:
         ENVIRONMENT
     shell:
         """
+        # Slurm asks this shell and tee to stop, too: both stay until the training has saved its state.
+        trap : TERM
         python -m cxrflow.train_model \
             --settings {params.settings:q} \
             --seed {wildcards.seed:q} \
@@ -82,5 +84,5 @@ rule train_model:
             --model-weights {output.model_weights:q} \
             --history {output.history:q} \
             --timing {output.timing:q} \
-            --training {output.training:q} 2>&1 | tee -i {log:q}
+            --training {output.training:q} 2>&1 | (trap "" TERM; exec tee -i {log:q})
         """
