@@ -1,6 +1,6 @@
 # The typed config, and the few functions by which rules name files and params. Every rule takes what it needs from here.
 import os
-import time
+from functools import cache
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
@@ -8,10 +8,8 @@ from snakemake.exceptions import WorkflowError
 from cxrflow.config.fields import SPLIT_RULES
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, network_settings, training_settings, whole_settings
-from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
+from cxrflow.machine.gpu import trainings_at_once
 from cxrflow.images.fingerprint import folder_fingerprint, list_fingerprint
-from cxrflow.machine.cluster import examine_cluster
-from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.faults import Fault
@@ -90,8 +88,9 @@ def patients_flags():
     return [f"--patients-{key}={value}" for key, value in keys.items()]
 
 
+@cache  # asked for by each of an experiment's jobs, of which there may be thousands
 def settings_of(experiment):
-    """An experiment's settings as plain values."""
+    """An experiment's settings as plain values; not to be changed."""
     return experiment_settings(CONFIG, experiment)
 
 
@@ -142,32 +141,3 @@ for experiment in SELECTED:
         weights_faults += fault.messages
 if weights_faults:
     raise WorkflowError(*dict.fromkeys(weights_faults))
-
-
-def examine_before_start():
-    """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
-    through_slurm = workflow.executor_plugin and workflow.executor_plugin.name == "slurm"
-    findings = [
-        *examine_packages(PROJECT / "envs" / f"{CONFIG.environment}.lock", CONFIG.versions),
-        *(examine_cluster(os.environ) if through_slurm else [examine_gpu(short=True, device=CONFIG.device)]),
-        *examine_config(CONFIG, Path("results")),
-    ]
-    print(*short_list(findings), sep="\n", file=sys.stderr)
-    if any(finding.level == "fault" for finding in findings):
-        raise WorkflowError("The doctor found faults, see above; `make doctor` tells more.")
-
-
-STARTED = time.time()
-
-
-def errors_in_logs():
-    """What the stages of this run said was wrong, once more: on the screen it stands far above. And what Slurm ended."""
-    folders = (Path("results/logs"), RESULTS / "logs")
-    logs = [path for folder in folders for path in folder.rglob("*.log") if path.stat().st_mtime >= STARTED]
-    of_stages = [
-        f"{path}: {line}"
-        for path in sorted(logs)
-        for line in path.read_text().splitlines()
-        if line.startswith("error: ")
-    ]
-    return of_stages + jobs_ended_by_slurm(Path(".snakemake/slurm_logs"), STARTED)
