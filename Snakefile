@@ -42,15 +42,4 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
-
-
-onstart:
-    examine_before_start()
-
-
-onsuccess:
-    print(f"report: {RESULTS}/report/index.html", file=sys.stderr)
-
-
-onerror:
-    print(*errors_in_logs(), sep="\n", file=sys.stderr)
+include: "workflow/rules/begin_and_end.smk"

@@ -157,10 +157,12 @@ CUDA_BUILD = TensorFlowView("2.21.0", cuda_build=True)
     [
         ([], CPU_BUILD, {}, False, "ok", "none here"),
         ([], None, {}, False, "ok", "none here"),
-        (["T4"], TensorFlowView("2.21.0", True, ("T4",)), {}, True, "ok", "trains on T4"),
+        (["T4"], TensorFlowView("2.21.0", True, ("T4",)), {}, True, "ok", "trains on T4$"),
         (["T4"], CPU_BUILD, {}, False, "note", "CPU build is installed.*GPU=1"),
         (["T4"], None, {}, False, "note", "CPU build is installed.*GPU=1"),
         (["T4"], None, {}, True, "ok", "make doctor GPU=1"),
+        (["T4", "T4"], None, {}, True, "ok", "make doctor GPU=1.*; 2 GPUs, one training each$"),
+        (["T4"] * 2, TensorFlowView("2.21.0", True, ("T4",) * 2), {}, True, "ok", "T4, T4; 2 GPUs, one training each$"),
         (["T4"], CUDA_BUILD, {}, False, "note", "envs/gpu.lock are not installed"),
         (["T4"], CUDA_BUILD, {}, True, "note", "does not say why.*driver must be loaded"),
         (

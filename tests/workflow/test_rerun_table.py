@@ -466,6 +466,7 @@ KEYS = [
     Row("embed_images", onwards("plot_augmentation") | REPORTS, 0, {"embed_images": "all"}),
     Row("threads", onwards("train_model"), 4, {"threads": 1}),
     Row("device", onwards("train_model"), 4, {"device": "cpu"}),
+    Row("trainings_per_gpu", set(), 0, {"trainings_per_gpu": 2}),
     Row("save_every", REPORTS, 0, {"save_every": 5}),
     Row("keep_states", REPORTS, 0, {"keep_states": "every"}),
     Row("tensorboard", REPORTS, 0, {"tensorboard": True}),

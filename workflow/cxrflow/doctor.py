@@ -7,7 +7,6 @@ or a fault with what to do. All faults are told at once; the exit status is 1 if
 import os
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from cxrflow.images import SUBSET_FOLDERS
 from cxrflow.machine.cluster import examine_cluster
 from cxrflow.machine.duration import duration_finding
 from cxrflow.machine.findings import Finding, fault, note
-from cxrflow.machine.gpu import ask_tensorflow, gpu_finding, gpus_in_machine
+from cxrflow.machine.gpu import ask_tensorflow, cuda_packages_installed, gpu_finding, gpus_in_machine
 from cxrflow.machine.inputs import find_images, weights_findings
 from cxrflow.machine.packages import installed_versions, locked_versions, package_finding, python_finding
 from cxrflow.machine.plan import plan_findings
@@ -62,18 +61,12 @@ def examine_packages(lock: Path, versions: str) -> list[Finding]:
     return [python_finding(platform.python_version()), packages]
 
 
-def examine_gpu(short: bool, device: str = "auto") -> Finding:
+def examine_gpu(short: bool, device: str = "auto", trainings_per_gpu: int = 1) -> Finding:
     """The GPU, held against the config's `device`; with `short`, TensorFlow is not asked."""
     there = gpus_in_machine(ask_driver=not short)
-    return gpu_finding(there, None if short else ask_tensorflow(), os.environ, _cuda_packages(), device)
-
-
-def _cuda_packages() -> bool:
-    try:
-        metadata.version("nvidia-cudnn-cu12")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return gpu_finding(
+        there, None if short else ask_tensorflow(), os.environ, cuda_packages_installed(), device, trainings_per_gpu
+    )
 
 
 def cores_finding(config: Config, cores: int) -> list[Finding]:
@@ -121,8 +114,8 @@ def main() -> None:
     args = parser.parse_args()
     config, findings = config_and_faults(laid_over(read_yaml(*args.config), set_values(args.set)))
     findings += examine_packages(args.lock, config.versions if config else "reported")
-    device = config.device if config else "auto"
-    findings += examine_cluster(os.environ) if args.slurm else [examine_gpu(args.short, device)]
+    of_gpu = (config.device, config.trainings_per_gpu) if config else ()
+    findings += examine_cluster(os.environ) if args.slurm else [examine_gpu(args.short, *of_gpu)]
     if config:
         findings += [*cores_finding(config, os.cpu_count() or 1), *examine_config(config, args.results)]
     for line in (short_list if args.short else long_list)(findings):

@@ -1,6 +1,6 @@
 # The typed config, and the few functions by which rules name files and params. Every rule takes what it needs from here.
 import os
-import time
+from functools import cache
 from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
@@ -8,13 +8,10 @@ from snakemake.exceptions import WorkflowError
 from cxrflow.config.fields import SPLIT_RULES
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, network_settings, training_settings, whole_settings
-from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
 from cxrflow.images.fingerprint import fingerprint, stamps_of
-from cxrflow.machine.cluster import examine_cluster
-from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
+from cxrflow.machine.gpu import trainings_at_once
 from cxrflow.networks.variables import computing_variables
 from cxrflow.networks.weights import find_weights
-from cxrflow.outdated.journal import NAME as SOFTWARE, packages_of_jobs, write_down
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.contents import contents_of
 from cxrflow.stage.faults import Fault
@@ -102,8 +99,9 @@ def patients_flags():
     return [f"--patients-{key}={value}" for key, value in keys.items()]
 
 
+@cache  # asked for by each of an experiment's jobs, of which there may be thousands
 def settings_of(experiment):
-    """An experiment's settings as plain values."""
+    """An experiment's settings as plain values; not to be changed."""
     return experiment_settings(CONFIG, experiment)
 
 
@@ -158,37 +156,3 @@ for experiment in SELECTED:
         weights_faults += fault.messages
 if weights_faults:
     raise WorkflowError(*dict.fromkeys(weights_faults))
-
-
-def examine_before_start():
-    """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
-    through_slurm = workflow.executor_plugin and workflow.executor_plugin.name == "slurm"
-    lock = PROJECT / "envs" / f"{CONFIG.environment}.lock"
-    findings = [
-        *examine_packages(lock, CONFIG.versions),
-        *(examine_cluster(os.environ) if through_slurm else [examine_gpu(short=True, device=CONFIG.device)]),
-        *examine_config(CONFIG, Path("results")),
-    ]
-    print(*short_list(findings), sep="\n", file=sys.stderr)
-    if any(finding.level == "fault" for finding in findings):
-        raise WorkflowError("The doctor found faults, see above; `make doctor` tells more.")
-    # By it `make rebuild-outdated` knows what was made with other versions.
-    write_down(
-        RESULTS / SOFTWARE, packages_of_jobs(lock, bool(workflow.deployment_settings.deployment_method)), time.time()
-    )
-
-
-STARTED = time.time()
-
-
-def errors_in_logs():
-    """What the stages of this run said was wrong, once more: on the screen it stands far above. And what Slurm ended."""
-    folders = (Path("results/logs"), RESULTS / "logs")
-    logs = [path for folder in folders for path in folder.rglob("*.log") if path.stat().st_mtime >= STARTED]
-    of_stages = [
-        f"{path}: {line}"
-        for path in sorted(logs)
-        for line in path.read_text().splitlines()
-        if line.startswith("error: ")
-    ]
-    return of_stages + jobs_ended_by_slurm(Path(".snakemake/slurm_logs"), STARTED)

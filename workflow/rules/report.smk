@@ -13,6 +13,7 @@ OF_RUNS = (
     "embedding.csv",
     "separation.json",
 )
+# Handed to rules by functions: with long lists as they stand, Snakemake takes a time that grows with their square.
 RUN_FILES = [file for name in OF_RUNS for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")]
 PLOTS = [
     file
@@ -45,7 +46,7 @@ if CLAIMS:
         message:
             "Judge each statement of {input.claims} by its rule."
         input:
-            runs=RUN_FILES,
+            runs=lambda wildcards: RUN_FILES,
             claims=existing(CLAIMS, "claims"),
             networks=rules.describe_networks.output.networks,
             audit=rules.audit_data.output.audit,
@@ -84,8 +85,8 @@ rule assemble_report:
         "Write the report, {output.page}."
     input:
         **FILES_OF_REPORT,
-        runs=RUN_FILES,
-        plots=PLOTS,
+        runs=lambda wildcards: RUN_FILES,
+        plots=lambda wildcards: PLOTS,
         sheets=SHEETS,
         splits=SPLITS,
         networks=rules.describe_networks.output.networks,

@@ -6,6 +6,11 @@
 # Keeps:    results/states/{identity}/, from which a training goes on; no output, since Snakemake deletes outputs of jobs that
 #           it starts again
 
+# Trainings at one time, unless the command line says how many: one on each GPU of this machine, or one without any. A cluster
+# has limits of its own.
+if workflow.resource_settings.nodes is None and not workflow.remote_exec and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", trainings_at_once(CONFIG, os.environ))
+
 
 def weights_contents(wildcards):
     """The contents of a backbone's initial weights where they are the user's; fetched ones are a rule's."""
@@ -41,7 +46,8 @@ rule train_model:
         resampling=CONFIG.resampling,
         device=CONFIG.device,
         states=STATES,
-        # Not recorded, since they ask for `input`: how often states are saved and which stay decides no result.
+        # Not recorded, since they ask for `input`: who shares a GPU, how often states are saved and which stay decides no result.
+        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,
         save_every=lambda wildcards, input: CONFIG.save_every,
         keep_states=lambda wildcards, input: CONFIG.keep_states,
         picture=lambda wildcards: RESULTS / f"runs/{wildcards.experiment}/seed_{wildcards.seed}/progress.png",
@@ -75,6 +81,7 @@ rule train_model:
             --resampling {params.resampling:q} \
             {params.weights:q} \
             --device {params.device:q} \
+            --trainings-per-gpu {params.trainings_per_gpu:q} \
             --states {params.states:q} \
             --save-every {params.save_every:q} \
             --keep-states {params.keep_states:q} \

@@ -101,6 +101,7 @@ class Config(Strict):
     embed_images: Literal["licence", "all", "none"] = "licence"
     threads: Positive = 2
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    trainings_per_gpu: Positive = 1
     save_every: Annotated[float, Field(ge=0, le=86_400)] = 60
     keep_states: Literal["longest", "every", "none"] = "longest"
     tensorboard: bool = False

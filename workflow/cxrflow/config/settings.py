@@ -50,10 +50,10 @@ def training_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def whole_settings(config: Config) -> dict[str, Any]:
     """The whole config as the last stages see it: the extras too, since claims about the searches look for their settings.
 
-    Not where files are fetched from, since their hashes decide what they are.
+    Not where files are fetched from, since their hashes decide what they are; nor how many trainings share a GPU.
     """
     names = [*config.experiments, *config.extras]
     return {
-        **config.model_dump(exclude={"experiments", "extras", "image_sources", "weights_sources"}),
+        **config.model_dump(exclude={"experiments", "extras", "image_sources", "weights_sources", "trainings_per_gpu"}),
         "experiments": {name: experiment_settings(config, name) for name in names},
     }

@@ -23,7 +23,7 @@ from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
 
 # How long a training is, which epoch is kept, when it is saved: no part of what it is (cxrflow.training.identity).
-WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states"}
+WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states", "trainings_per_gpu"}
 # A training is by its pixels: by what they were made is said by the job that makes them.
 NOT_OF_SETTINGS = {*WITHOUT_EFFECT, "resampling"}
 DECIDING = ("plan_augmentation", "split_images", "cache_pixels", "make_phantoms")

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
+from cxrflow.config.models import Config
 from cxrflow.machine.findings import Finding, fault, note, ok
+from cxrflow.machine.gpu_claim import gpu_ids
 
 ASK_TENSORFLOW = """
 import json, sys
@@ -33,6 +36,21 @@ class TensorFlowView:
     failure: str = ""
     complaint: str = ""
     """The line in which TensorFlow tells why it takes no GPU, where it has one."""
+
+
+def cuda_packages_installed() -> bool:
+    """Whether NVIDIA's CUDA libraries are installed as packages."""
+    try:
+        metadata.version("nvidia-cudnn-cu12")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def trainings_at_once(config: Config, environ: Mapping[str, str]) -> int:
+    """Trainings that this machine runs at one time unless the command line says how many; one where it has no GPU."""
+    takes_gpu = config.device != "cpu" and (config.environment == "gpu" or cuda_packages_installed())
+    return max(1, len(gpu_ids(environ)) * config.trainings_per_gpu) if takes_gpu else 1
 
 
 def gpus_in_machine(root: Path = Path("/"), ask_driver: bool = True) -> list[str]:
@@ -86,7 +104,12 @@ def _run(python: str, log_level: str, seconds: float) -> subprocess.CompletedPro
 
 
 def gpu_finding(
-    there: list[str], view: TensorFlowView | None, environ: Mapping[str, str], cuda_packages: bool, device: str = "auto"
+    there: list[str],
+    view: TensorFlowView | None,
+    environ: Mapping[str, str],
+    cuda_packages: bool,
+    device: str = "auto",
+    trainings_per_gpu: int = 1,
 ) -> Finding:
     """The GPU in one line, and why one that is there is not used.
 
@@ -96,20 +119,32 @@ def gpu_finding(
         environ: the environment, for CUDA_VISIBLE_DEVICES.
         cuda_packages: whether NVIDIA's CUDA libraries are installed as packages.
         device: the config's `device`.
+        trainings_per_gpu: the config's.
     """
     if view is not None and view.failure:
         return fault("TensorFlow", view.failure)
     if device == "cpu":
         return ok("GPU", "not asked for (device: cpu): trainings run on the processor")
     if view is not None and view.gpus:
-        return ok("GPU", f"TensorFlow {view.version} trains on {', '.join(view.gpus)}")
+        return ok(
+            "GPU",
+            f"TensorFlow {view.version} trains on {', '.join(view.gpus)}{_shared(len(view.gpus), trainings_per_gpu)}",
+        )
     names, reason = ", ".join(there), _why_unused(view, environ, cuda_packages) if there else ""
     if device == "gpu" and (reason or not there):
         return _lacking(f"{names} is not used: {reason}" if there else "there is none here", view is not None)
     if reason:
         return note("GPU", f"{names}: not used: {reason}")
-    here = f"{names} (`make doctor GPU=1` tells whether TensorFlow sees it)"
+    here = f"{names} (`make doctor GPU=1` tells whether TensorFlow sees it){_shared(len(there), trainings_per_gpu)}"
     return ok("GPU", here if there else "none here: trainings run on the processor")
+
+
+def _shared(gpus: int, trainings_per_gpu: int) -> str:
+    """How many trainings there are at one time; empty for the plain case of one on one GPU."""
+    if gpus == trainings_per_gpu == 1:
+        return ""
+    trainings = "one training" if trainings_per_gpu == 1 else f"{trainings_per_gpu} trainings"
+    return f"; {gpus} GPUs, {trainings} each" if gpus > 1 else f"; {trainings} at a time"
 
 
 def _lacking(why: str, asked: bool) -> Finding:

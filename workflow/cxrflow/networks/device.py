@@ -40,6 +40,20 @@ def set_up_device(device: str, threads: int, deterministic: bool = False) -> Kin
     return "gpu" if gpus else "cpu"
 
 
+def can_take_gpu() -> bool:
+    """Whether the backend is built for GPUs of NVIDIA; asks for none."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.test.is_built_with_cuda())
+    if backend == "torch":
+        import torch
+
+        return torch.version.cuda is not None
+    return True
+
+
 def device_name() -> str:
     """The device that Keras trains on: "cpu", or the name of the GPU; the choice of `set_up_device` is kept."""
     backend = keras.backend.backend()

@@ -1,4 +1,4 @@
-"""One process at a time on one training: a claim on the folder of its states.
+"""One process at a time: a claim on a folder, such as that of a training's states.
 
 The claim is an advisory lock (flock), which the kernel gives back however the process ends. Where a shared file system keeps
 such locks to one node, the file `claim.json` tells those on other nodes: its holder touches it every few seconds, and a claim
@@ -25,15 +25,17 @@ LOCK, NOTE = "claim.lock", "claim.json"
 
 
 @contextmanager
-def claimed(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def claimed(folder: Path, say: Callable[[str], None], does: str = "trains this", wait: bool = True) -> Iterator[None]:
     """Hold the claim on a folder; wait, and say once for whom, while another process holds it.
 
     Args:
         folder: made where it is not there.
         say: is told whom this process waits for.
+        does: what the holder of a claim does, for messages.
+        wait: or fail where another process holds it; one of another host is watched until it has shown that it lives.
 
     Raises:
-        Fault: the folder may not be written, or the disk is full.
+        Fault: the folder may not be written, or the disk is full; without `wait`, another process holds the claim.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +44,7 @@ def claimed(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         raise _unwritable(folder, error) from None
     note = folder / NOTE
     with lock:
-        _wait(lock, note, say)
+        _wait(lock, note, say, does, wait)
         over = threading.Event()
         beat = threading.Thread(target=_keep_alive, args=(note, over), daemon=True)
         try:
@@ -79,19 +81,23 @@ def _unwritable(folder: Path, error: OSError) -> Fault:
     return Fault(f"states: {folder}: {error.strerror}; it must be a folder that may be written, with room for states")
 
 
-def _wait(lock: IO[str], note: Path, say: Callable[[str], None]) -> None:
+def _wait(lock: IO[str], note: Path, say: Callable[[str], None], does: str, wait: bool) -> None:
     told = False
     seen, since = -1, 0.0
     while True:
+        lives = True
         if _lock(lock):
             touched = _touched_elsewhere(note)
+            lives = touched != seen and seen >= 0
             if touched != seen:
                 seen, since = touched, time.monotonic()
             if touched < 0 or time.monotonic() - since > STALE:
                 return
             fcntl.flock(lock, fcntl.LOCK_UN)
+        if lives and not wait:
+            raise Fault(f"{_words(note)} {does} already")
         if not told:
-            say(f"waits: {_words(note)} trains this already")
+            say(f"waits: {_words(note)} {does} already")
             told = True
         time.sleep(POLL)
 

@@ -1,0 +1,132 @@
+"""A GPU for each training: made-up GPUs, real processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cxrflow.machine import gpu_claim
+from cxrflow.machine.gpu_claim import claim_gpu, given_by_scheduler, gpu_ids, lock_folder
+from cxrflow.stage.faults import Fault
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from cxrflow.machine.gpu_claim import claim_gpu
+gpu, lock = claim_gpu(sys.argv[3:], int(sys.argv[2]), lambda line: print(line, flush=True), Path(sys.argv[1]))
+print(gpu, flush=True)
+sys.stdin.read()
+"""
+A, B = "GPU-aaaaaaaa-0000-0000-0000-000000000000", "GPU-bbbbbbbb-0000-0000-0000-000000000000"
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`start(places, gpu, …)` is a process that claims a GPU and keeps it until its input ends."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(places: int, *gpus: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path / "locks"), str(places), *gpus]
+        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.communicate()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_each_has_one_of_its_own_and_the_third_waits(start: Start, killed: bool) -> None:
+    first, second = start(1, A, B), start(1, A, B)
+    assert sorted([line(first), line(second)]) == [A, B]
+    third = start(1, A, B)
+    assert line(third) == "waits: 2 GPUs, one training each, and no place is free"
+    if killed:
+        second.kill()
+    second.communicate()
+    free = line(third)
+    first.communicate()
+    assert {free, line(start(1, A, B))} == {A, B}
+
+
+def test_several_on_one_only_when_asked_and_spread_out(start: Start) -> None:
+    assert [line(start(2, A, B)) for _ in range(4)] == [A, B, A, B]
+    assert line(start(2, A, B)) == "waits: 2 GPUs, 2 trainings each, and no place is free"
+    assert line(start(3, A, B)) == A
+    assert line(start(1, A)) == "waits: 1 GPU, one training each, and no place is free"
+
+
+def test_lock_files_name_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that several machines share: GPU 0 of one is not that of the other."""
+    for host in ("left", "right"):
+        monkeypatch.setattr(gpu_claim.socket, "gethostname", lambda host=host: host)
+        gpu, lock = claim_gpu(["0"], 1, pytest.fail, tmp_path)
+        assert gpu == "0"
+        lock.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["left-0-0.lock", "right-0-0.lock"]
+
+
+def test_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_claim.os, "getuid", lambda: os.geteuid() + 1)
+    with pytest.raises(Fault, match="belongs to another user"):
+        claim_gpu(["0"], 1, print, tmp_path)
+
+
+def test_folder_does_not_go_by_tmpdir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = lock_folder()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert lock_folder() == before
+
+
+def made_machine(root: Path, *uuids: str) -> Path:
+    for number, uuid in enumerate(uuids, start=1):
+        folder = root / f"proc/driver/nvidia/gpus/0000:0{number}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(
+            f"Model: \t\t Tesla T4\nIRQ:   \t\t 33\nGPU UUID: \t {uuid}\nDMA Size: \t 47 bits\n"
+        )
+    return root
+
+
+def fake_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_gpus_by_the_drivers_files_or_its_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert gpu_ids({}, tmp_path) == []
+    fake_nvidia_smi(tmp_path, monkeypatch, f"echo {B}; echo {A}")
+    assert gpu_ids({}, tmp_path) == [B, A]
+    assert gpu_ids({}, made_machine(tmp_path / "two", A, B)) == [A, B]
+    assert gpu_ids({}, made_machine(tmp_path / "hidden", "GPU-????????-????-????-????-????????????")) == [B, A]
+    fake_nvidia_smi(tmp_path, monkeypatch, "echo 'No devices were found'; exit 6")
+    assert gpu_ids({}, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "gpus", "given"),
+    [
+        ({}, [A, B], False),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, ["0", "1"], False),
+        ({"CUDA_VISIBLE_DEVICES": f" {B} "}, [B], True),
+        ({"CUDA_VISIBLE_DEVICES": "3"}, ["3"], True),
+        ({"CUDA_VISIBLE_DEVICES": ""}, [], True),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, [], True),
+        ({"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_JOB_ID": "7"}, ["0", "1"], True),
+        ({"SLURM_JOB_ID": "7"}, [A, B], True),
+    ],
+)
+def test_what_a_scheduler_gives_is_taken(tmp_path: Path, environ: dict[str, str], gpus: list[str], given: bool) -> None:
+    assert gpu_ids(environ, made_machine(tmp_path, A, B)) == gpus
+    assert given_by_scheduler(environ) == given
