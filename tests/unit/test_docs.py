@@ -87,6 +87,7 @@ def test_the_rule_graph_has_every_rule() -> None:
         "verify_results",
         "write_config",
         "predict_images",
+        "rebuild_outdated",
         "fetch_images",
         "fetch_weights",
     }
