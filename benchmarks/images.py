@@ -185,7 +185,7 @@ def decoding_rows(args: Any, scratch: Path) -> Rows:
     seconds = measure_decoding(args.images, args.size, args.workers, args.rounds, scratch)
     print(*(f"{name}: {value:.2f} s" for name, value in seconds.items()), sep="\n", file=sys.stderr)
     yield "decode", seconds["pillow"] / seconds["decode"], ">= 0.9"
-    yield "decode and store", seconds["pillow"] / seconds["decode and store"], ">= 0.9"
+    yield "decode and store", seconds["pillow"] / seconds["decode and store"], ""
 
 
 def index_rows(args: Any, scratch: Path) -> Rows:

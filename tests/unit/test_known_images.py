@@ -180,3 +180,12 @@ def test_what_the_index_decodes_is_not_decoded_again(
     assert opened == set()
     peer = [decode_image(image_folder / image, 40, "bilinear") for image, _ in rows]
     np.testing.assert_array_equal(np.load(tmp_path / "40.npy"), np.stack(peer))
+
+
+def test_the_same_folder_by_another_name_is_not_read(
+    image_folder: Path, known: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(image_folder.parent)
+    with opened_below(image_folder) as opened:
+        index_images(Path(image_folder.name), CLASSES, known=known)
+    assert {str(name) for name in OPENED if name.endswith(".png")} == opened == set()

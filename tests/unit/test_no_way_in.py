@@ -52,7 +52,7 @@ def everywhere(*names: str) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def test_there_is_something_to_look_at() -> None:
-    assert len(TREES) > 100 and len(TEMPLATES) > 10 and len(RULES) == 8
+    assert len(TREES) > 100 and len(TEMPLATES) > 10 and len(RULES) == 9
 
 
 def test_nothing_is_unpickled() -> None:

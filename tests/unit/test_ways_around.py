@@ -34,14 +34,16 @@ DYNAMIC = {
     *("resolve_name", "run_module", "run_path", "spec_from_file_location", "SourceFileLoader", "dlopen", "CDLL"),
 }
 DYNAMIC_MODULES = {"ctypes", "dill", "imp", "joblib", "marshal", "pickle", "pkgutil", "runpy", "shelve"}
-# Modules of stages that ask for environment variables, and which. Claims are about who runs, not what comes out.
+# Modules of stages that ask for environment variables, and which. Claims are about who runs and where, not what comes out.
 VARIABLES = {
     "cxrflow.fetch_weights": {"KERAS_BACKEND"},
+    "cxrflow.machine.gpu_claim": {"CUDA_VISIBLE_DEVICES", "all, for gpu_ids", "all, for given_by_scheduler"},
     "cxrflow.training.claim": {"SLURM_JOB_ID"},
     "cxrflow.training.identity": {"all, for computing_variables"},
 }
-# It only shows; train_model starts it beside itself, and its code is no part of the training's.
-STARTED = {"cxrflow.follow_training"}
+# What modules of stages start. follow_training only shows: train_model starts it beside itself, and its code is no part of the
+# training's. nvidia-smi tells the GPUs that can be claimed.
+STARTED = {"cxrflow.training.followers": {"cxrflow.follow_training"}, "cxrflow.machine.gpu_claim": set()}
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
@@ -91,8 +93,9 @@ def test_every_rule_has_the_hash_of_its_stage() -> None:
 def test_rules_run_nothing_but_stages() -> None:
     """Code in `run:` or behind `script:` has no hash of its own imports."""
     assert re.findall(r"^ +(run|script|notebook|wrapper|cwl|template_engine):", RULES, re.MULTILINE) == []
-    started = re.findall(r"shell:\n\s+\"\"\"\n\s+(.*?) \\\n", RULES)
-    assert sorted(started) == sorted(f"python -m {stage}" for stage in STAGES)
+    commands = re.findall(r"shell:\n\s+\"\"\"\n(.*?)\"\"\"", RULES, re.DOTALL)
+    started = [re.findall(r"^ *python -m (\S+) \\$", command, re.MULTILINE) for command in commands]
+    assert sorted(started) == sorted([stage] for stage in STAGES)
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -130,7 +133,7 @@ def test_stages_start_no_other_stage(name: str) -> None:
     texts = {node.value for node in ast.walk(MODULES[name]) if isinstance(node, ast.Constant)}
     started = {text for text in texts if isinstance(text, str) and text in MODULES and text.startswith("cxrflow.")}
     if "subprocess" in imported(MODULES[name]):
-        assert name == "cxrflow.training.followers" and started == STARTED
+        assert started == STARTED[name]
     called = {ast.unparse(node.func) for node in ast.walk(MODULES[name]) if isinstance(node, ast.Call)}
     assert not [one for one in called if re.match(r"os\.(system|exec|spawn|popen|posix_spawn|fork)", one)]
 

@@ -1,4 +1,4 @@
-"""From nothing to audit and split on a machine for which a server of its own stands in for the internet."""
+"""From nothing to the report on a machine for which a server of its own stands in for the internet."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -81,6 +81,18 @@ def test_from_nothing_to_audit_and_split_and_then_nothing_to_do(
     other = [target.replace("tiny", "other") for target in TARGETS]
     named = snakemake(folder, "-n", "--configfile", config, str(mirror), "--", *other)
     assert set(planned_jobs(named)) == {"index_images", "audit_data", "split_images"}
+
+
+@pytest.mark.slow
+def test_from_nothing_to_the_report(snakemake: Any, server: FileServer, config: str, folder: Path) -> None:
+    """All that the internet is asked for is the images; the report's page tells what they are."""
+    run = snakemake(folder, "--cores", "2", "--configfile", config)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert {path for path in server.count if not path.startswith("not/here/")} == set(server.files)
+    page = (folder / "results/tiny/report/index.html").read_text(encoding="utf-8")
+    data = page[page.index('id="data"') :]
+    assert "<b>40</b> images used" in data and "<b>40 to 40</b> px wide" in data and "<b>30 to 30</b> px high" in data
+    assert planned_jobs(snakemake(folder, "-n", "--configfile", config)) == {}
 
 
 @pytest.mark.slow

@@ -114,9 +114,14 @@ def read_image(path: Path) -> tuple[Image.Image, list[str]]:
                 raise Fault(
                     "16 bits a channel in colour, of which the upper 8 are taken, and they hold next to nothing"
                 )
-        if all(low == high for low, high in _extrema(rgb)):
+        if _is_constant(rgb):
             raise Fault(CONSTANT)
     return rgb, conversions
+
+
+def _is_constant(rgb: Image.Image) -> bool:
+    some = rgb.resize((16, 16), Image.Resampling.NEAREST)  # nearly all pictures are told by these: a fifth of the time
+    return all(all(low == high for low, high in _extrema(part)) for part in (some, rgb))
 
 
 def _extrema(rgb: Image.Image) -> tuple[tuple[int, int], ...]:

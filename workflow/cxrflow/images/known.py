@@ -33,7 +33,7 @@ def read_known(file: Path | None, root: Path, found_by: str) -> tuple[pd.DataFra
 
     Args:
         file: that `write_known` wrote; nothing is known where it is not there.
-        root: the data set's folder. Stamps of another folder's files say nothing; contents do.
+        root: the data set's folder, however it is named. Stamps of another folder's files say nothing; contents do.
         found_by: hash of the code and the packages that look at images now.
 
     Returns:
@@ -42,7 +42,7 @@ def read_known(file: Path | None, root: Path, found_by: str) -> tuple[pd.DataFra
     known = pd.read_parquet(file) if file and file.is_file() else pd.DataFrame(columns=["root", "found_by", *TYPES])
     known = known[known["found_by"] == found_by]
     contents = known.drop_duplicates("sha256").set_index("sha256")[OF_CONTENTS]
-    return known.loc[known["root"] == str(root), list(TYPES)].astype(TYPES), contents
+    return known.loc[known["root"] == str(root.resolve()), list(TYPES)].astype(TYPES), contents
 
 
 def write_known(file: Path, root: Path, found_by: str, index: pd.DataFrame, before: pd.DataFrame) -> None:
@@ -56,4 +56,4 @@ def write_known(file: Path, root: Path, found_by: str, index: pd.DataFrame, befo
     """
     others = before[~before["image"].isin(index["image"])]
     known = pd.concat([index[list(TYPES)].astype(TYPES), others], ignore_index=True)
-    write_table(file, known.assign(root=str(root), found_by=found_by))
+    write_table(file, known.assign(root=str(root.resolve()), found_by=found_by))
