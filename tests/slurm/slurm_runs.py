@@ -56,6 +56,11 @@ def of_epochs(epochs: int) -> dict[str, Any]:
     return {"override": {**STUDY["override"], "epochs": epochs}}
 
 
+def of_site(values: dict[str, str]) -> dict[str, str]:
+    """Values of a site, as the profile takes them from the environment."""
+    return {f"CXRFLOW_SLURM_{name}": value for name, value in values.items()}
+
+
 @dataclass
 class Run:
     """Snakemake, started through Slurm in a folder."""

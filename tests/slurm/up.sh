@@ -60,14 +60,14 @@ if [ -n "$accounting" ]; then
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=16819"
     socket="$folder/run/mariadb.sock"
-    if [ ! -d "$folder/db" ]; then
-        install -d -o mysql -g mysql "$folder/db"
-        mariadb-install-db --user=mysql --datadir="$folder/db" --auth-root-authentication-method=socket \
-            --skip-test-db >"$folder/log/mariadb.log" 2>&1
+    install -d -o mysql -g mysql "$folder/db" "$folder/db_tmp" # /tmp need not be open to other users
+    if [ ! -d "$folder/db/mysql" ]; then
+        mariadb-install-db --user=mysql --datadir="$folder/db" --tmpdir="$folder/db_tmp" \
+            --auth-root-authentication-method=socket --skip-test-db >"$folder/log/mariadb.log" 2>&1
     fi
     chmod 777 "$folder/run"
-    mariadbd --no-defaults --user=mysql --datadir="$folder/db" --skip-networking --socket="$socket" \
-        --pid-file="$folder/run/mariadbd.pid" >>"$folder/log/mariadb.log" 2>&1 &
+    mariadbd --no-defaults --user=mysql --datadir="$folder/db" --tmpdir="$folder/db_tmp" --skip-networking \
+        --socket="$socket" --pid-file="$folder/run/mariadbd.pid" >>"$folder/log/mariadb.log" 2>&1 &
     until_true mariadb-admin --no-defaults --socket="$socket" ping
     install -m 600 /dev/stdin /etc/slurm/slurmdbd.conf <<CONF
 AuthType=auth/munge
