@@ -1,28 +1,14 @@
 """What the tests of training share: files of a tiny training, and one run of it that nothing disturbed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 from small_training import train_small
-from tiny_training import TinyTraining, make_files
+from tiny_training import Reference, TinyTraining, make_files
 
 REFERENCE_EPOCHS = 30
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A training in one process, from its first epoch to its last, in the folder `reference`."""
-
-    training: TinyTraining
-    epochs: int
-
-    @property
-    def results(self) -> dict[str, bytes]:
-        """The bytes that any other way of training so many epochs must give."""
-        return self.training.results("reference")
 
 
 @pytest.fixture

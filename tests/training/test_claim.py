@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Reference
 from cxrflow.training import claim
 from cxrflow.training.claim import claimed
 from killing import Lines
+from tiny_training import Reference
 
 
 @pytest.mark.slow

@@ -5,9 +5,8 @@ import re
 import signal
 
 import pytest
-from conftest import Reference
 from killing import Lines, kill_and_resume
-from tiny_training import TinyTraining, make_files
+from tiny_training import Reference, TinyTraining, make_files
 
 
 def assert_unharmed(training: TinyTraining, moments: int, seed: int, epochs: int, wanted: dict[str, bytes]) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Reference
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings, training_settings
-from tiny_training import CLASSES, TinyTraining, environment, make_files
+from tiny_training import CLASSES, Reference, TinyTraining, environment, make_files
 
 
 def evaluate(training: TinyTraining, out: str) -> bytes:

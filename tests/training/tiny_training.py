@@ -105,6 +105,19 @@ class TinyTraining:
         return read_json(self.folder / out / "training.json")
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A training in one process, from its first epoch to its last, in the folder `reference`."""
+
+    training: TinyTraining
+    epochs: int
+
+    @property
+    def results(self) -> dict[str, bytes]:
+        """The bytes that any other way of training so many epochs must give."""
+        return self.training.results("reference")
+
+
 def environment(**changes: str) -> dict[str, str]:
     """This process' environment, Keras on TensorFlow unless told otherwise."""
     return {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
