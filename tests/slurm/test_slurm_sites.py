@@ -31,8 +31,10 @@ def python_for_nobody(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder.chmod(0o755)
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", folder], check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    (folder / f"lib/{version}/site-packages").mkdir(parents=True, exist_ok=True)
-    (folder / f"lib/{version}/site-packages/tests.pth").write_text(sysconfig.get_path("purelib"))
+    packages = folder / f"lib/{version}/site-packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    line = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    (packages / "tests.pth").write_text(line)
     python = str(folder / "bin/python")
     if not runs_for_nobody(python):
         pytest.skip(f"{sys.executable} is root's alone, and /usr/bin/python3 is of another version")
