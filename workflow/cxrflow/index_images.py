@@ -91,12 +91,18 @@ def index_images(
 
     def look_at_contents(row: Mapping[str, Any]) -> dict[str, Any]:
         path = root / row["image"]
-        facts, rgb = contents_facts(path, {name: row[name] for name in FACTS}, by_contents, _needs_git_blob_sha1(row))
+        facts, rgb = contents_facts(
+            path, {name: row[name] for name in FACTS}, known_contents, _needs_git_blob_sha1(row)
+        )
         if store and rgb:
             _keep(store, facts["sha256"], rgb, decoding)
         return facts
 
     fresh = rows[rows["status"].isna()]
+    # As tuples: a look into a table takes longer than hashing a file does. Where nothing is new, none are made.
+    known_contents = (
+        dict(zip(by_contents.index, by_contents.itertuples(index=False, name=None), strict=True)) if len(fresh) else {}
+    )
     # What libraries warn of is odd but no fault; what would make a picture another is checked here.
     with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings(action="ignore"):
         fresh = _looked_at(fresh, look_at_header, pool)
