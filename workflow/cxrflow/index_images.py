@@ -22,7 +22,7 @@ from cxrflow.images.decode import RESAMPLING, resized
 from cxrflow.images.facts import FACTS, contents_facts, header_facts
 from cxrflow.images.fingerprint import stamp_of, stamps_of, write_seen
 from cxrflow.images.folder import SUFFIXES
-from cxrflow.images.known import STAMP, read_known, write_known
+from cxrflow.images.known import STAMP, TYPES, read_known, write_known
 from cxrflow.images.listing import EXPECTED, KNOWN_OF_IMAGE, LAYOUTS, Patients, list_images, other_files
 from cxrflow.images.store import decoding_hash, keep_pixels, stored_file
 from cxrflow.stage.code_hash import code_hash
@@ -80,33 +80,40 @@ def index_images(
     Raises:
         Fault: the folder, or a class folder in it, does not exist or holds no image; the list is wrong.
     """
-    listed = list_images(root, classes, layout, image_list, patients)
+    rows = list_images(root, classes, layout, image_list, patients)
     decoding = decoding_hash()
     found_by = f"{code_hash('cxrflow.images.facts')} {decoding}"
     by_stamp, by_contents = read_known(known, root, found_by)
-    rows = _with_known(root, listed, by_stamp)
+    rows = _with_known(root, rows, by_stamp)
 
     def look_at_header(row: Mapping[str, Any]) -> dict[str, Any]:
         return header_facts(root / row["image"], row["fault"])
 
     def look_at_contents(row: Mapping[str, Any]) -> dict[str, Any]:
         path = root / row["image"]
-        facts, rgb = contents_facts(path, {name: row[name] for name in FACTS}, by_contents, _needs_git_blob_sha1(row))
+        facts, rgb = contents_facts(
+            path, {name: row[name] for name in FACTS}, known_contents, _needs_git_blob_sha1(row)
+        )
         if store and rgb:
             _keep(store, facts["sha256"], rgb, decoding)
         return facts
 
-    fresh = rows[rows["status"].isna()]
+    taken, fresh = rows[rows["status"].notna()], rows[rows["status"].isna()]
+    del rows  # the tables of a hundred thousand images take 30 MB each
+    # As tuples: a look into a table takes longer than hashing a file does. Where nothing is new, none are made.
+    known_contents = (
+        dict(zip(by_contents.index, by_contents.itertuples(index=False, name=None), strict=True)) if len(fresh) else {}
+    )
     # What libraries warn of is odd but no fault; what would make a picture another is checked here.
     with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings(action="ignore"):
         fresh = _looked_at(fresh, look_at_header, pool)
         for message in fault_messages(root, fresh, FAULTY):
             print(f"fault: {one_line(message)}", flush=True)
         sound = fresh["status"] == "ok"
-        fresh = pd.concat([fresh[~sound], _looked_at(fresh[sound], look_at_contents, pool)])
-    index = pd.concat([rows[rows["status"].notna()], fresh]).sort_index()
+        index = pd.concat([taken, fresh[~sound], _looked_at(fresh[sound], look_at_contents, pool)]).sort_index()
+    del taken, fresh
     if known:
-        write_known(known, root, found_by, index[index["status"] == "ok"], by_stamp)
+        write_known(known, root, found_by, index.loc[index["status"] == "ok", list(TYPES)], by_stamp)
     differing = _differing_hashes(index)
     changed = (index["status"] == "ok") & (differing != "")
     index.loc[changed, "status"], index.loc[changed, "fault"] = "changed", differing[changed]

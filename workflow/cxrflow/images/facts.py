@@ -1,11 +1,9 @@
 """What an image file is: by its header, and by its contents. A fault is a fact."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from PIL import Image
 
 from cxrflow.download.contents import git_blob_sha1_of_file
@@ -35,7 +33,7 @@ def header_facts(path: Path, fault: str) -> dict[str, Any]:
     )  # from before the file is read, so that a change meanwhile is seen at the next index
     try:
         path.lstat()  # a link is there, wherever it leads
-        header = asdict(read_header(path))
+        header = vars(read_header(path))
     except (FileNotFoundError, NotADirectoryError):
         return {**facts, "status": "missing"}
     except OSError as error:
@@ -46,14 +44,14 @@ def header_facts(path: Path, fault: str) -> dict[str, Any]:
 
 
 def contents_facts(
-    path: Path, facts: Mapping[str, Any], known: pd.DataFrame, with_git_blob_sha1: bool
+    path: Path, facts: Mapping[str, Any], known: Mapping[str, tuple[Any, ...]], with_git_blob_sha1: bool
 ) -> tuple[dict[str, Any], Image.Image | None]:
     """What an image file with a sound header is by its contents.
 
     Args:
         path: the file.
         facts: those of its header.
-        known: what is known by contents, see `cxrflow.images.known.read_known`: such a file is not decoded.
+        known: SHA-256 to the values of `OF_CONTENTS` of a file that is known by it, and not decoded.
         with_git_blob_sha1: whether this hash is wanted, too.
 
     Returns:
@@ -62,8 +60,8 @@ def contents_facts(
     found = {**facts, "sha256": sha256_of_file(path)}
     if with_git_blob_sha1:
         found["git_blob_sha1"] = git_blob_sha1_of_file(path)
-    if found["sha256"] in known.index:
-        return {**found, **known.loc[found["sha256"], OF_CONTENTS].to_dict()}, None
+    if found["sha256"] in known:
+        return {**found, **dict(zip(OF_CONTENTS, known[found["sha256"]], strict=True))}, None
     try:
         rgb, conversions = read_image(path)
     except Fault as fault:

@@ -14,7 +14,7 @@ from typing import Any
 
 from cxrflow.images.folder import class_folders
 from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import sha256_of_file, write_text
+from cxrflow.stage.files import sha256_of_file, whole_file
 from cxrflow.stage.tables import read_rows
 
 Stamps = dict[str, tuple[int, int]]
@@ -115,9 +115,12 @@ def write_seen(file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes:
         hashes: path to SHA-256, or an empty text where it could not be had. Files that are not named are no images, and count
             by their size.
     """
-    files = (f"{json.dumps(path)}: {json.dumps([*stamp, hashes.get(path)])}" for path, stamp in sorted(stamps.items()))
-    head = f'{{"root": {json.dumps(str(root))}, "fingerprint": {json.dumps(fingerprint)}, "files": {{\n'
-    write_text(file, head + ",\n".join(files) + "\n}}\n")
+    head = {"root": str(root), "fingerprint": fingerprint}
+    with whole_file(file) as part, part.open("w", encoding="utf-8", newline="\n") as written:
+        written.write(json.dumps(head)[:-1] + ', "files": {')
+        for number, (path, stamp) in enumerate(sorted(stamps.items())):  # line by line: the whole would take 50 MB
+            written.write(f"{',' * (number > 0)}\n{json.dumps(path)}: {json.dumps([*stamp, hashes.get(path)])}")
+        written.write("\n}}\n")
 
 
 def _read_seen(file: Path) -> dict[str, Any] | None:

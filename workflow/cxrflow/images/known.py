@@ -51,9 +51,9 @@ def write_known(file: Path, root: Path, found_by: str, index: pd.DataFrame, befo
     Args:
         file: to write (Parquet).
         root, found_by: see `read_known`.
-        index: columns `TYPES`; rows of files that can be used.
+        index: columns `TYPES` alone; rows of files that can be used.
         before: what was known by stamps.
     """
     others = before[~before["image"].isin(index["image"])]
-    known = pd.concat([index[list(TYPES)].astype(TYPES), others], ignore_index=True)
+    known = pd.concat([index.astype(TYPES), others], ignore_index=True)
     write_table(file, known.assign(root=str(root.resolve()), found_by=found_by))
