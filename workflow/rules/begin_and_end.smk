@@ -30,13 +30,13 @@ def claim_before_start():
         raise WorkflowError(
             *fault.messages, "Wait until it has ended; or end it, and give the command again."
         ) from None
-    os.environ["CXRFLOW_RUN"] = run_of(LOCKS, RESULTS)
+    os.environ.update(CXRFLOW_RUN=run_of(LOCKS, RESULTS))
 
 
 # On a node of a cluster, where the environment comes with the job.
-if workflow.remote_exec and "CXRFLOW_RUN" in os.environ:
+if workflow.remote_exec and (run := os.environ.get("CXRFLOW_RUN")):
     try:
-        hold_in_jobs(join_run(LOCKS, RESULTS, os.environ["CXRFLOW_RUN"]))
+        hold_in_jobs(join_run(LOCKS, RESULTS, run))
     except Fault as fault:
         raise WorkflowError(*fault.messages) from None
 

@@ -147,6 +147,12 @@ def initial_weights(experiment):
     return find_weights(source, backbone) or []
 
 
+def weights_contents(wildcards):
+    """The contents of a backbone's initial weights where they are the user's; fetched ones are a rule's."""
+    fetched = weights_source(wildcards.experiment) == "imagenet"
+    return [] if fetched else contents_of(initial_weights(wildcards.experiment))
+
+
 # Told at once, before any job: weights that are not there.
 weights_faults = []
 for experiment in SELECTED:

@@ -12,12 +12,6 @@ if workflow.resource_settings.nodes is None and not workflow.remote_exec and "gp
     workflow.register_resource("gpu", trainings_at_once(CONFIG, os.environ))
 
 
-def weights_contents(wildcards):
-    """The contents of a backbone's initial weights where they are the user's; fetched ones are a rule's."""
-    fetched = weights_source(wildcards.experiment) == "imagenet"
-    return [] if fetched else contents_of(initial_weights(wildcards.experiment))
-
-
 rule train_model:
     """Train an experiment's network with one seed."""
     message:
