@@ -41,8 +41,9 @@ def test_one_name_for_rule_module_log_and_benchmark(name: str) -> None:
     assert re.search(rf'log:\n\s+(RESULTS / )?f?"(results/)?logs/{name}[./]', body)
     assert re.search(rf'benchmark:\n\s+(RESULTS / )?f?"(results/)?benchmarks/{name}[./]', body)
     assert "mem_mb=" in body and "conda:" in body
-    # Ctrl-C reaches every process of a job: -i lets tee write down how a training ends by it.
-    assert f"2>&1 | tee {'-i ' if name == 'train_model' else ''}{{log:q}}" in body
+    # Ctrl-C and Slurm's warning reach every process of a job: tee outlives both, to write down how a training ends by them.
+    tee = '(trap "" TERM; exec tee -i {log:q})' if name == "train_model" else "tee {log:q}"
+    assert f"2>&1 | {tee}\n" in body
     assert re.match(r'\s+"""[A-Z].+\."""\n', body), "a rule begins with a sentence that says what it does"
 
 
