@@ -75,7 +75,7 @@ class Run:
 
     def said_by(self, job: str) -> str:
         """What a job of Slurm has said so far; kept of jobs that failed, and here of the others, too."""
-        files = list((self.folder / ".snakemake/slurm_logs").glob(f"*/*/{job}.log"))
+        files = list((self.folder / ".snakemake/slurm_logs").rglob(f"{job}.log"))
         return "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
 
     def until(self, what: Callable[[], Any]) -> Any:
@@ -83,7 +83,7 @@ class Run:
         end = time.monotonic() + LONG
         while not (found := what()):
             if self.process.poll() is not None or time.monotonic() > end:
-                logs = sorted((self.folder / ".snakemake/slurm_logs").glob("*/*/*.log"))
+                logs = sorted((self.folder / ".snakemake/slurm_logs").rglob("*.log"))
                 pytest.fail("\n".join([self.text(), *(f"--- {log}\n{log.read_text()[-3000:]}" for log in logs)]))
             time.sleep(0.2)
         return found

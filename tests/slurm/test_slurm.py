@@ -169,4 +169,4 @@ def test_slurm_takes_several_groups_as_one_job(start: Any, whole: Whole) -> None
     assert run.ends() == 0, run.text()
     (job,) = [job for job in submitted(run.text()) if told_of(job, "%k").startswith("rule_evaluation")]
     for seed in (0, 1):
-        assert f"seed_{seed}/embedding.csv" in run.said_by(job)
+        assert f"t-SNE of binary_mobilenet, seed {seed}." in run.said_by(job)

@@ -160,7 +160,7 @@ def test_too_little_memory_is_told(tmp_path: Path, text: str) -> None:
 def test_time_limits_are_told_in_the_order_of_the_logs(tmp_path: Path) -> None:
     limit = "slurmstepd: error: *** JOB 5 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***\n"
     log(tmp_path, "rule_train_model/binary_1/5.log", limit, 1002)
-    log(tmp_path, "group_evaluation/0a1b/4.log", limit, 1001)
+    log(tmp_path, "group_evaluation_plot_curves/4.log", limit, 1001)
     log(tmp_path, "rule_train_model/binary_0/1.log", limit, 998)
     log(
         tmp_path,
@@ -168,7 +168,9 @@ def test_time_limits_are_told_in_the_order_of_the_logs(tmp_path: Path) -> None:
         "slurmstepd: error: *** JOB 6 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***",
     )
     first, second = jobs_ended_by_slurm(tmp_path, 999)
-    assert first.startswith("error: evaluation 0a1b, Slurm job 4, reached its time limit; runtime in profiles/slurm")
+    assert first.startswith(
+        "error: evaluation_plot_curves, Slurm job 4, reached its time limit; runtime in profiles/slurm"
+    )
     assert "CXRFLOW_SLURM_TRAINING_MINUTES" in second and second.endswith("goes on from its last state")
 
 

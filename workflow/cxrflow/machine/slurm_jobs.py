@@ -11,16 +11,18 @@ def jobs_ended_by_slurm(logs: Path, since: float) -> list[str]:
     """One line for each job that Slurm ended, by the logs of failed jobs that the plugin keeps.
 
     Args:
-        logs: the plugin's folder, of files such as rule_train_model/binary_0/17.log.
+        logs: the plugin's folder, of files such as rule_train_model/binary_0/17.log, rule_describe_networks/3.log and,
+            of groups, group_evaluation_plot_curves/18.log.
         since: seconds since the epoch; older logs are those of other runs.
     """
-    recent = [file for file in logs.glob("*/*/*.log") if file.stat().st_mtime >= since]
+    recent = [file for file in logs.rglob("*.log") if file.stat().st_mtime >= since]
     told = []
     for file in sorted(recent, key=lambda file: file.stat().st_mtime):
-        reason = _reason(file.read_text(encoding="utf-8", errors="replace"), file.parts[-3])
+        kind, *wildcards = file.parent.relative_to(logs).parts
+        reason = _reason(file.read_text(encoding="utf-8", errors="replace"), kind)
         if reason:
-            name = re.sub(r"^(rule|group)_", "", file.parts[-3])
-            told.append(f"error: {name} {file.parts[-2]}, Slurm job {file.stem}, {reason}")
+            name = " ".join([re.sub(r"^(rule|group)_", "", kind), *wildcards])
+            told.append(f"error: {name}, Slurm job {file.stem}, {reason}")
     return told
 
 
