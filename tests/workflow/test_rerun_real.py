@@ -21,12 +21,11 @@ import pytest
 from finished_run import copy_project, dry_run, write_config
 from test_rerun_table import (
     CONFIG,
-    FOLDERS,
     READS,
     REPORTS,
     body_changed,
     change_text,
-    draw,
+    draw_images,
     onwards,
     replace_image,
     retrained,
@@ -96,9 +95,7 @@ def real(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which one small training has run, with all that follows."""
     folder = tmp_path_factory.mktemp("real")
     copy_project(project, folder)
-    for seed, place in enumerate(FOLDERS):
-        for number in range(6 if place.startswith("train") else 2):
-            draw(folder / "images" / place / f"{number}.png", 10 * seed + number)
+    draw_images(folder / "images")
     write_config(folder / "table.yaml", {**CONFIG, "only": ["binary"]})
     assert run(folder) == (JOBS, 2, 16)
     return folder

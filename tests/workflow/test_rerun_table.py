@@ -113,14 +113,19 @@ def draw(file: Path, seed: int) -> None:
     Image.fromarray(noise).save(file)
 
 
+def draw_images(folder: Path) -> None:
+    """The class folders, six images each to train with and two to test, no two of them equal."""
+    for seed, place in enumerate(FOLDERS):
+        for number in range(6 if place.startswith("train") else 2):
+            draw(folder / place / f"{number}.png", 10 * seed + number)
+
+
 @pytest.fixture(scope="module")
 def finished(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with a finished run on a folder of images."""
     folder = tmp_path_factory.mktemp("table")
     copy_project(project, folder)
-    for seed, place in enumerate(FOLDERS):
-        for number in range(6 if place.startswith("train") else 2):
-            draw(folder / "images" / place / f"{number}.png", 10 * seed + number)
+    draw_images(folder / "images")
     shutil.copytree(folder / "images", folder / "moved")
     (folder / "list.csv").write_text("path\n" + "".join(f"{place}/{n}.png\n" for place in FOLDERS for n in (0, 1)))
     (folder / "split.csv").write_text("image,subset\n")

@@ -21,6 +21,7 @@ import requests
 from cxrflow.download.contents import Contents
 from cxrflow.download.transfer import Broken, Limits, Refused, Unreachable, bring_file, new_session
 from cxrflow.stage.faults import Fault, raise_all
+from cxrflow.stage.locks import lock_alone
 
 PARTIAL = ".partial"
 LOCK = ".lock"
@@ -126,9 +127,7 @@ def lies_below(folder: Path, path: str) -> bool:
 def _alone_in(folder: Path) -> Iterator[None]:
     """Wait until no other process fetches into a folder. The lock goes with the process, however that ends."""
     with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_alone(file):
             print(f"{folder}: another run is fetching; waiting for it", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

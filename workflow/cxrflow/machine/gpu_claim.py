@@ -4,7 +4,6 @@ A GPU has as many places as trainings may share it. The locks lie on the machine
 several checkouts see each other; the kernel gives a lock back however its process ends.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from cxrflow.stage.faults import Fault
+from cxrflow.stage.locks import lock_alone
 
 POLL = 1.0  # seconds between two looks at GPUs that are all taken
 
@@ -108,9 +108,7 @@ def take_own_gpu(trainings_per_gpu: int, say: Callable[[str], None]) -> IO[str] 
 
 def _locked(file: Path) -> IO[str] | None:
     lock = file.open("a", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not lock_alone(lock):
         lock.close()
         return None
     return lock

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from cxrflow.stage.faults import Fault
+from cxrflow.stage.locks import lock_alone
 from cxrflow.training.claim import NOTE, POLL, claimed
 
 JOBS = "jobs.lock"
@@ -43,7 +44,7 @@ def claim_results(locks: Path, folder: Path, say: Callable[[str], None]) -> int:
     atexit.register(held.close)
     jobs = held.enter_context((place / JOBS).open("a"))
     told = False
-    while not _locked_alone(jobs.fileno()):
+    while not lock_alone(jobs):
         if not told:
             say(f"waits: {_words(place / JOBS)} of a run that was killed still makes {folder}")
             told = True
@@ -92,14 +93,6 @@ def join_run(locks: Path, folder: Path, run: str) -> int:
 
 def _place(locks: Path, folder: Path) -> Path:
     return locks / folder.relative_to(locks.parent)
-
-
-def _locked_alone(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _words(lock: Path) -> str:

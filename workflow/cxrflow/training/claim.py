@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cxrflow.stage.faults import Fault
+from cxrflow.stage.locks import lock_alone
 
 HEARTBEAT = 10.0  # seconds between two touches of a claim
 STALE = 60.0  # seconds without a touch after which another host's claim is over
@@ -70,7 +71,7 @@ def claimed_at_once(folder: Path) -> Iterator[None]:
     """
     note = folder / NOTE
     with (folder / LOCK).open("a") as lock:
-        if not _lock(lock):
+        if not lock_alone(lock):
             raise Fault(f"{folder}: {_words(note)} trains this; it is left alone")
         if _touched_elsewhere(note) >= 0:
             raise Fault(f"{folder}: {_words(note)} trains this, or has died; if it has, delete {note} and try again")
@@ -86,7 +87,7 @@ def _wait(lock: IO[str], note: Path, say: Callable[[str], None], does: str, wait
     seen, since = -1, 0.0
     while True:
         lives = True
-        if _lock(lock):
+        if lock_alone(lock):
             touched = _touched_elsewhere(note)
             lives = touched != seen and seen >= 0
             if touched != seen:
@@ -100,14 +101,6 @@ def _wait(lock: IO[str], note: Path, say: Callable[[str], None], does: str, wait
             say(f"waits: {_words(note)} {does} already")
             told = True
         time.sleep(POLL)
-
-
-def _lock(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _touched_elsewhere(note: Path) -> int:
