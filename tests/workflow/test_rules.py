@@ -23,6 +23,7 @@ def test_all_stages_have_a_rule() -> None:
         "clean_states",
         "follow_training",
         "predict_images",
+        "join_results",
         "publish_results",
         "rebuild_outdated",
         "tabulate_results",
