@@ -132,7 +132,7 @@ def train_with_states(
     progress = read_state(start, model) if start else Progress()
     timing = Timing(**start.record["timing"]) if start else Timing()
     rows = list(start.record["rows"]) if start else []
-    written, unsaved = start, False
+    written, unsaved = [start] if start else [], False
     saved_at, cost = time.monotonic(), 0.0
 
     def rows_of(epoch: int) -> pd.DataFrame:
@@ -140,22 +140,21 @@ def train_with_states(
         rows[epoch - 1 :] = [rows_hash(table)]
         return table
 
-    def save(kept: bool) -> State:
+    def save(kept: bool) -> None:
         nonlocal written, unsaved, saved_at, cost
         begin = time.monotonic()
         record = {"epochs": timing.epochs, "seconds": timing.seconds, "saving": timing.saving}
         try:
-            written = write_state(folder, model, progress, rows, record, written, kept)
+            written = [write_state(folder, model, progress, rows, record, written, kept), *written[:1]]
         except OSError as error:
-            at = f"; the state of epoch {written.epoch} is kept" if written else ""
+            at = f"; the state of epoch {written[0].epoch} is kept" if written else ""
             raise Fault(
                 f"states: {folder}: {error.strerror}{at}; make room or mend it, then give the same command again"
             ) from error
         saved_at, unsaved = time.monotonic(), False
         cost = saved_at - begin
         timing.saving += cost
-        drop_states(folder, _to_keep(find_states(folder), written))
-        return written
+        drop_states(folder, _to_keep(find_states(folder), written[0]))
 
     with noticed_signals(lambda: not unsaved) as came:
         begin = time.monotonic()
@@ -173,8 +172,7 @@ def train_with_states(
                 save(kept=stays)
             if signum and not is_over(progress.history, epochs, settings):
                 raise Stopped(signum, _place(progress))
-    assert written is not None  # the last epoch's state always stays
-    return written
+    return written[0]  # the last epoch's state always stays
 
 
 def tidy_states(folder: Path, keep_states: str, used: Sequence[State]) -> None:
