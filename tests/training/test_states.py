@@ -234,6 +234,23 @@ def test_full_disk_before_anything_is_written_is_told(tiny: TinyTraining) -> Non
             train_small(tiny, "out", epochs=1)
 
 
+@pytest.mark.parametrize("kilobytes", [12, 52])
+def test_full_disk_where_results_are_written_is_told_and_nothing_is_trained_again(
+    tiny: TinyTraining, in_one_go: InOneGo, kilobytes: int
+) -> None:
+    """Too small for model.keras; or for model.weights.h5, of which HDF5 tells in its own way."""
+    with small_disk(tiny.folder / "out", kilobytes):
+        with pytest.raises(Fault) as told:
+            train_small(tiny, "out", epochs=2)
+        assert told.value.messages == [
+            f"{tiny.folder / 'out'}: No space left on device; make room or mend it, then give the same command again: "
+            f"what was trained is kept in {tiny.state_folder()}"
+        ]
+        assert list((tiny.folder / "out").glob(".part-*")) == []
+    assert epochs_trained(train_small(tiny, "out", epochs=2)) == []
+    assert tiny.results("out") == in_one_go(2)
+
+
 @contextmanager
 def without_permission(folder: Path) -> Iterator[None]:
     """A folder that this process may read and not write."""
