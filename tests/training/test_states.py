@@ -83,7 +83,7 @@ class BrokenOffError(Exception):
     """As a power cut would."""
 
 
-def break_off(tiny: TinyTraining, steps: int) -> None:
+def break_off(tiny: TinyTraining, steps: int, **changes: Any) -> None:
     """Train with a state behind each step, and end without a word behind so many of them."""
 
     def train(*arguments: Any) -> Iterator[engine.Moment]:
@@ -95,7 +95,7 @@ def break_off(tiny: TinyTraining, steps: int) -> None:
                 raise BrokenOffError
 
     with patch.object(session, "train", train), pytest.raises(BrokenOffError):
-        train_small(tiny, "out", "states", "--save-every", "0", epochs=6)
+        train_small(tiny, "out", "states", "--save-every", "0", epochs=6, **changes)
 
 
 @pytest.mark.parametrize("part", ["variables", "best"])
@@ -116,6 +116,16 @@ def test_training_under_way_has_two_states_and_goes_on_from_the_older(
     ]
     assert "\ngoes on behind epoch 2 and 1 steps\n" in output
     assert tiny.results("out") == in_one_go(6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"class_weights": "balanced"}], ids=["plain", "weighted"])
+def test_same_bytes_where_it_goes_on_in_front_of_a_smaller_batch(tiny: TinyTraining, changes: dict[str, Any]) -> None:
+    """Three steps of four images, then one of two: TensorFlow must not see that size first."""
+    train_small(tiny, "once", "other states", epochs=6, **changes)
+    break_off(tiny, 7, **changes)
+    output = train_small(tiny, "out", epochs=6, **changes)
+    assert "\ngoes on behind epoch 1 and 3 steps\n" in output
+    assert tiny.results("out") == tiny.results("once")
 
 
 def test_best_weights_lie_twice_and_are_never_overwritten(tmp_path: Path) -> None:
