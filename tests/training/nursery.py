@@ -108,9 +108,9 @@ def serve() -> None:
             try:
                 train(job["arguments"])
                 status = 0
-            except Exception:
-                traceback.print_exc()
-            finally:
+            finally:  # whatever it was, the child must not come back to this loop
+                if status:
+                    traceback.print_exc()
                 sys.stdout.flush()
                 os._exit(status)
         print(pid, flush=True)
