@@ -11,6 +11,7 @@ from cxrflow.config.backbones import BACKBONES
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.schema import config_schema
 from cxrflow.config.settings import experiment_settings
+from cxrflow.config.training import Experiment
 from cxrflow.stage.faults import Fault
 
 
@@ -46,6 +47,66 @@ def test_the_study_is_what_the_design_says(study: dict[str, Any]) -> None:
     }
     assert heads["multiclass_inception_v3"]["last_hidden_units"] == 16
     assert heads["multiclass_mobilenet"]["last_hidden_units"] == 32
+
+
+# What the study does where it could have done otherwise: Keras' defaults, and no way to train that it does not tell of.
+PLAIN_TRAINING = {
+    "image_size": 224,
+    "head_initialisation": "glorot_uniform",
+    "input_scaling": "study",
+    "backbone_batchnorm": "train",
+    "batchnorm_momentum": None,
+    "incomplete_batch": "dropped",
+    "optimizer": "adam",
+    "schedule": "constant",
+    "momentum": 0.0,
+    "weight_decay": 0.004,
+    "gradient_clip_norm": None,
+    "label_smoothing": 0.0,
+    "class_weights": "none",
+    "early_stopping": None,
+    "selected_epoch": "last",
+    "precision": "float32",
+    "deterministic": False,
+}
+
+
+def test_how_to_train_is_by_default_as_in_the_study(study: dict[str, Any]) -> None:
+    """In config.yaml, and where an experiment is read without it."""
+    for experiment in read_config(study).experiments.values():
+        assert {key: getattr(experiment, key) for key in PLAIN_TRAINING} == PLAIN_TRAINING
+    assert {key: Experiment.model_fields[key].get_default() for key in PLAIN_TRAINING} == PLAIN_TRAINING
+    own = {
+        "task",
+        "backbone",
+        "weights",
+        "frozen_layers",
+        "head",
+        "batch_size",
+        "learning_rate",
+        "loss",
+        "epochs",
+        "seeds",
+    }
+    assert set(Experiment.model_fields) == {*PLAIN_TRAINING, *own}
+
+
+def test_augmentation_is_by_default_that_of_the_study(study: dict[str, Any]) -> None:
+    numbers = {
+        "rotation_range": 50,
+        "width_shift_range": 0.2,
+        "height_shift_range": 0.2,
+        "shear_range": 0.25,
+        "zoom_range": 0.1,
+        "channel_shift_range": 20,
+        "horizontal_flip": True,
+        "vertical_flip": True,
+        "without_effect": ["featurewise_center", "featurewise_std_normalization", "zca_whitening"],
+    }
+    for config in (read_config(study), read_config({key: study[key] for key in study if key != "augmentation"})):
+        assert config.augmentation != "none" and config.augmentation.model_dump() == numbers
+        assert config.validation_augmented == "study"
+    assert read_config({**study, "augmentation": "none"}).augmentation == "none"
 
 
 def test_layers_of_an_experiment(study: dict[str, Any]) -> None:
