@@ -17,7 +17,8 @@ from cxrflow.stage.command import stage_parser
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file
 
-NOT_TOLD = {"Code has changed since last execution": "its rule has changed", "Forced execution": "it was asked for"}
+FORCED = "Forced execution"
+NOT_TOLD = {"Code has changed since last execution": "its rule has changed", FORCED: "it was asked for"}
 VARIABLE = re.compile(r"['\"]([A-Z0-9_]+=[^'\"]*)['\"]")
 
 
@@ -58,7 +59,8 @@ def _own_reasons(job: Job) -> Iterator[str]:
     yield from map(str, changes)
     for part in job.reason.split("; "):
         if part in NOT_TOLD:
-            yield NOT_TOLD[part]
+            if part != FORCED or job.before is not None:  # or the rules have asked for it, see begin_and_end.smk
+                yield NOT_TOLD[part]
         elif part.startswith("Updated input files: "):
             yield f"{part.removeprefix('Updated input files: ')} has changed"
         elif part.startswith("Set of input files has changed"):
