@@ -10,7 +10,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cxrflow.explain.differences import differences, flags_of
 from cxrflow.explain.jobs import Job
 from cxrflow.images.fingerprint import changed_files, stamps_of
 from cxrflow.images.folder import class_folders
+from cxrflow.machine.packages import by_one_name, installed_versions
 from cxrflow.networks.variables import computing_variables
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
@@ -112,7 +113,7 @@ def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[st
     if parts["code"] != code_hash("cxrflow.training.engine"):
         yield "the code that trains has changed"
     for package, before in parts["versions"].items():
-        now = _installed(package)
+        now = _installed().get(package)
         if now != before:
             yield f"{package} went from {before} to {now or 'none'}"
     then, given = parts.get("variables", {}), computing_variables(os.environ)
@@ -124,13 +125,9 @@ def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[st
         yield f"{weights.name} has other contents"
 
 
-def _installed(package: str) -> str | None:
-    for name in (package, f"{package}-cpu"):  # TensorFlow comes in packages of several names
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
+@cache  # asked for by each training
+def _installed() -> dict[str, str]:
+    return by_one_name(installed_versions())
 
 
 def _seconds_an_epoch(timing: Path) -> float:
