@@ -160,7 +160,7 @@ def test_stages_with_keras_do_not_go_by_a_file_in_the_home(name: str) -> None:
         for node in ast.walk(MODULES[name])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert called & {"set_up_keras", "set_up_device"}
+    assert called & {"set_up_keras", "set_up_own_device"}
 
 
 @pytest.fixture
