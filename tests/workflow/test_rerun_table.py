@@ -888,6 +888,18 @@ WORDS = [
         words=f"{TRAIN}: follows from split_images, plan_augmentation, cache_pixels",
     ),
     Row(
+        "code that decides",
+        set(),
+        edit=body_changed("cache_pixels"),
+        words=f"{TRAIN}: follows from cache_pixels; trained again if cache_pixels should make something else than before",
+    ),
+    Row(
+        "records lost",
+        set(),
+        edit=records_lost,
+        words="  Build the network of binary once: do its settings go together?: there is no record of how it was made",
+    ),
+    Row(
         "environment variable",
         set(),
         variables={"XLA_FLAGS": "--x"},
@@ -907,4 +919,4 @@ def test_why_a_training_runs(finished: Path, tmp_path: Path, row: Row) -> None:
     lines = planned(finished, row, tmp_path).lines
     assert row.words in lines
     looked = next((n for n, line in enumerate(lines) if line.startswith("only looked at")), len(lines))
-    assert (lines.index(row.words) > looked) == (row.change == "test image")
+    assert (lines.index(row.words) > looked) == (row.change in ("test image", "code that decides"))
