@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from cxrflow.augmentation.manifest import read_epoch
 from cxrflow.images.pixels import open_pixels
-from cxrflow.machine.gpu_claim import take_own_gpu
+from cxrflow.machine.own_device import set_up_own_device
 from cxrflow.networks.build import build_network
-from cxrflow.networks.device import CHOICES, can_take_gpu, device_name, set_up_device
+from cxrflow.networks.device import CHOICES, device_name
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file, whole_file, write_json, write_table
@@ -76,10 +76,7 @@ def main() -> None:
     number = _selected_number(settings)
     if number is not None and number > settings["epochs"]:
         raise Fault(f"selected_epoch: {number} is behind the last of {settings['epochs']} epochs")
-    own = take_own_gpu(args.trainings_per_gpu, _say) if args.device != "cpu" and can_take_gpu() else None
-    device = set_up_device(args.device, args.threads, settings["deterministic"])
-    if own is not None and device == "cpu":  # the backend cannot use it: others may
-        own.close()
+    device = set_up_own_device(args.device, args.threads, args.trainings_per_gpu, _say, settings["deterministic"])
     split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     pixels = open_pixels(args.pixels)
     first_epoch = read_epoch(args.manifest, 1)

@@ -10,6 +10,8 @@ from cxrflow.machine.cluster import examine_cluster
 from cxrflow.machine.runs import claim_results, join_run, run_of
 from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
 from cxrflow.outdated.journal import NAME as SOFTWARE, packages_of_jobs, write_down
+from cxrflow.stage.files import sha256_of_text
+from cxrflow.stage.planned import PLAN, refuse_other_settings
 
 LOCKS = Path("results") / "locks"
 
@@ -33,12 +35,19 @@ def claim_before_start():
     os.environ.update(CXRFLOW_RUN=run_of(LOCKS, RESULTS))
 
 
+SETTINGS = sha256_of_text(canonical_json([EVERYTHING, SELECTED]))[:16]
+
 # On a node of a cluster, where the environment comes with the job.
-if workflow.remote_exec and (run := os.environ.get("CXRFLOW_RUN")):
+if workflow.remote_exec:
     try:
-        hold_in_jobs(join_run(LOCKS, RESULTS, run))
+        refuse_other_settings(SETTINGS)
+        if run := os.environ.get("CXRFLOW_RUN"):
+            hold_in_jobs(join_run(LOCKS, RESULTS, run))
     except Fault as fault:
         raise WorkflowError(*fault.messages) from None
+else:
+    CODE = {rule.name: code_hash(f"cxrflow.{rule.name}") for rule in workflow.rules if not rule.norun}
+    os.environ[PLAN] = canonical_json({"settings": SETTINGS, "images": FINGERPRINT, "code": CODE})
 
 
 def examine_before_start():
