@@ -75,6 +75,25 @@ def test_seeds_are_a_number_or_a_list(study: dict[str, Any], written: Any, seeds
     assert read_config({**study, "seeds": written}).seeds == seeds
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"<": 1}, "<: unknown key"),
+        ({"<word>": 1}, "<word>: unknown key"),
+        ({"augmentation": {"<other>": 3}}, "augmentation.<other>: unknown key"),
+        ({"tasks": {"<x>": {"classes": 3}}}, "tasks.<x>.classes: 3: it should be a valid list"),
+        (
+            {"extras": {"<x>": {"like": "binary_inception_v3", "epochs": "y"}}},
+            "extras.<x>.epochs: 'y': it should be a valid integer, unable to parse string as an integer",
+        ),
+    ],
+)
+def test_a_key_that_looks_like_the_form_of_a_value_is_told(
+    study: dict[str, Any], changes: dict[str, Any], told: str
+) -> None:
+    assert told in faults_of({**study, **changes})
+
+
 def test_one_line_for_each_fault(study: dict[str, Any]) -> None:
     study["resampling"] = "neerest"
     study["nmae"] = "x"
