@@ -1,7 +1,7 @@
 """The config: the study's values, its layers, and how faults are told."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jsonschema
@@ -92,6 +92,27 @@ def test_a_key_that_looks_like_the_form_of_a_value_is_told(
     study: dict[str, Any], changes: dict[str, Any], told: str
 ) -> None:
     assert told in faults_of({**study, **changes})
+
+
+PATHS = ("images", "image_list", "split", "claims", "weights")
+
+
+@pytest.mark.parametrize("key", PATHS)
+def test_paths_that_no_command_or_rule_can_take(study: dict[str, Any], key: str) -> None:
+    assert faults_of({**study, key: "-x.csv"}) == [f"{key}: '-x.csv': begins as a flag does; write it as ./-x.csv"]
+    assert "holds a line break" in faults_of({**study, key: "x\ny.csv"})[0]
+    assert "holds a line break or another control character" in faults_of({**study, key: "x\0y.csv"})[0]
+    braces = {**study, key: "a {b}.csv"}
+    if key == "images":  # no input of a rule: its files are none of Snakemake's
+        assert read_config(braces).images == "a {b}.csv"
+    else:
+        assert faults_of(braces)[0].startswith(f"{key}: 'a {{b}}.csv': holds {{ or }}, which Snakemake takes for")
+
+
+@pytest.mark.parametrize("name", ["..csv", "...csv", ".csv", "x/..", "a'b;$(touch c).csv"])
+def test_images_are_fetched_below_the_results_whatever_the_list_is_named(study: dict[str, Any], name: str) -> None:
+    folder = PurePath(str(read_config({**study, "images": "study", "image_list": name}).fetched_into()))
+    assert folder.parts[0] == "images" and len(folder.parts) == 2 and ".." not in folder.parts
 
 
 def test_one_line_for_each_fault(study: dict[str, Any]) -> None:

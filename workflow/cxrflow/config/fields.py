@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from cxrflow.config.backbones import BACKBONES
 from cxrflow.config.suggest import did_you_mean
+from cxrflow.images.folder import name_fault
 
 SPLIT_RULES = ("keras", "stratified", "listed")
 """Values of `split` that are no file."""
@@ -25,6 +26,21 @@ def _address_with(*names: str) -> AfterValidator:
         return address
 
     return AfterValidator(check)
+
+
+def _path(path: str) -> str:
+    """A path that can be a word of a command, and stand on one line."""
+    if path.startswith("-"):
+        raise ValueError(f"begins as a flag does; write it as ./{path}")
+    if why := name_fault(path):
+        raise ValueError(why)
+    return path
+
+
+def _path_for_rules(path: str) -> str:
+    if set("{}") & set(path):
+        raise ValueError("holds { or }, which Snakemake takes for names of wildcards; rename it, or name a link to it")
+    return path
 
 
 def _known_backbone(name: str) -> str:
@@ -72,6 +88,9 @@ Seeds = Annotated[
     AfterValidator(no_repeats),
     Field(min_length=1),
 ]
+FolderPath = Annotated[str, AfterValidator(_path)]
+RulePath = Annotated[FolderPath, AfterValidator(_path_for_rules)]
+"""A file that is an input of rules, or a folder of such files."""
 ImageSource = Annotated[str, _address_with("path", "sha256", "git_blob_sha1")]
 WeightsSource = Annotated[str, _address_with("path")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
