@@ -94,6 +94,12 @@ def test_a_key_that_looks_like_the_form_of_a_value_is_told(
     assert told in faults_of({**study, **changes})
 
 
+@pytest.mark.parametrize("number", [10_001, 3_790_578_809, 10**26])
+def test_a_number_of_seeds_is_no_seed(study: dict[str, Any], number: int) -> None:
+    (fault,) = faults_of({**study, "seeds": number})
+    assert fault.startswith(f"seeds: {number}: more than 10,000 seeds") and "one seed is a list, [7]" in fault
+
+
 PATHS = ("images", "image_list", "split", "claims", "weights")
 
 
@@ -102,11 +108,11 @@ def test_paths_that_no_command_or_rule_can_take(study: dict[str, Any], key: str)
     assert faults_of({**study, key: "-x.csv"}) == [f"{key}: '-x.csv': begins as a flag does; write it as ./-x.csv"]
     assert "holds a line break" in faults_of({**study, key: "x\ny.csv"})[0]
     assert "holds a line break or another control character" in faults_of({**study, key: "x\0y.csv"})[0]
-    braces = {**study, key: "a {b}.csv"}
-    if key == "images":  # no input of a rule: its files are none of Snakemake's
-        assert read_config(braces).images == "a {b}.csv"
-    else:
-        assert faults_of(braces)[0].startswith(f"{key}: 'a {{b}}.csv': holds {{ or }}, which Snakemake takes for")
+    for name in ("a {b}.csv", "a <b>.csv"):
+        if key == "images":  # no input of a rule: its files are none of Snakemake's
+            assert read_config({**study, key: name}).images == name
+        else:
+            assert faults_of({**study, key: name})[0].startswith(f"{key}: '{name}': holds {{, }}, < or >, which Snakem")
 
 
 @pytest.mark.parametrize("name", ["..csv", "...csv", ".csv", "x/..", "a'b;$(touch c).csv"])

@@ -11,6 +11,7 @@ from cxrflow.images.folder import name_fault
 
 SPLIT_RULES = ("keras", "stratified", "listed")
 """Values of `split` that are no file."""
+MOST_SEEDS = 10_000
 
 
 def _address_with(*names: str) -> AfterValidator:
@@ -38,8 +39,8 @@ def _path(path: str) -> str:
 
 
 def _path_for_rules(path: str) -> str:
-    if set("{}") & set(path):
-        raise ValueError("holds { or }, which Snakemake takes for names of wildcards; rename it, or name a link to it")
+    if set("{}<>") & set(path):
+        raise ValueError("holds {, }, < or >, which Snakemake takes for names of its own; rename it, or link to it")
     return path
 
 
@@ -69,6 +70,10 @@ def _seed_list(value: Any) -> Any:
         return value
     if value < 1:
         raise ValueError("at least 1 seed is needed: a number of seeds (5 means 0 to 4) or a list of seeds")
+    if value > MOST_SEEDS:
+        raise ValueError(
+            f"more than {MOST_SEEDS:,} seeds: this is their number (5 means 0 to 4); one seed is a list, [7]"
+        )
     return list(range(value))
 
 
