@@ -389,6 +389,14 @@ def test_bad_images_are_skipped_where_that_is_asked_for(root: Path) -> None:
     assert audit["faults"]["train/a/0.png"] == "empty (0 bytes)"
 
 
+def test_bad_images_alone_are_no_data_set(root: Path) -> None:
+    for file in root.rglob("*.png"):
+        file.write_bytes(b"")
+    run = run_index(root, "--on-bad-image", "skip")
+    assert run.returncode == 1 and not (root / "index.parquet").exists()
+    assert run.stderr.count("empty (0 bytes)") == 4 and run.stderr.endswith("error: no image can be used\n")
+
+
 def test_bad_images_that_are_skipped_do_not_bear_missing_ones(root: Path) -> None:
     (root / "list.csv").write_text("path\ntrain/a/fine.png\ntrain/b/gone.png\n")
     run = run_index(root, "--on-bad-image", "skip", "--image-list", str(root / "list.csv"))

@@ -206,6 +206,8 @@ def main() -> None:
         bad_alone = set(index["status"]) - borne <= {"ok", "unreadable"}
         way = "on_bad_image: skip" if bad_alone else "missing_images: warn"
         raise Fault([*stopping, f"mend these images, or leave them out with `{way}` (every report then says so)"])
+    if set(index["status"]) <= {"missing", "unreadable"}:
+        raise Fault([*faults, "no image can be used"])
     for fault in faults:
         print(f"warning: {one_line(fault)}")
     write_table(args.images, index)
