@@ -17,7 +17,7 @@ ODD_NAME = "a b'c\"d {wildcards.x} {e}; $(touch GOT_OUT) `touch GOT_OUT` <script
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Two classes of six and two pictures; one has an odd name, one is a deep TIFF."""
-    root = tmp_path / "images {of} 'mine'; $(touch GOT_OUT)"
+    root = tmp_path / "images {of} <mine> 'x'; $(touch GOT_OUT)"
     for number, place in enumerate(f"{subset}/{name}" for subset in ("train", "test") for name in ("covid", "normal")):
         (root / place).mkdir(parents=True)
         for image in range(6 if place.startswith("train") else 2):

@@ -15,14 +15,14 @@ from cxrflow.networks.variables import computing_variables
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.contents import contents_of
-from cxrflow.stage.faults import Fault
+from cxrflow.stage.faults import Fault, one_line
 from cxrflow.stage.files import canonical_json
 from cxrflow.stage.planned import planned
 
 try:
     CONFIG = read_config(config)
 except Fault as fault:
-    raise WorkflowError("The config has faults:", *fault.messages) from None
+    raise WorkflowError("The config has faults:", *map(one_line, fault.messages)) from None
 
 # Relative, so that a checkout which moves has the same inputs and params.
 PROJECT = Path(os.path.relpath(workflow.basedir))
