@@ -312,12 +312,17 @@ def test_an_endless_body_is_cut(server: FileServer, tmp_path: Path, known_length
     assert sum(file.stat().st_size for file in (tmp_path / PARTIAL).rglob("*") if file.is_file()) <= 50_000
 
 
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """The address of a port at which nobody listens, and nobody else can while it is bound here."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{deaf.getsockname()[1]}"
+
+
 def test_a_source_without_connection_is_not_asked_for_every_file(
-    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, nowhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
     files = [
         Wanted(f"{n}.png", Contents(None, sha256(FILE)), (f"{nowhere}/{n}.png", f"{server.address}/{FIRST}"))
         for n in range(20)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -18,7 +19,7 @@ import pytest
 from cxrflow.images.decode import decode_image
 from cxrflow.index_images import index_images
 from cxrflow.networks.load import load_network
-from cxrflow.predict_images import NOT_COMPARED, images_named, predict_images, reference_of, unlike
+from cxrflow.predict_images import NOT_COMPARED, images_named, main, predict_images, reference_of, unlike
 from cxrflow.stage.faults import Fault
 
 CLASSES = ["covid", "normal"]
@@ -82,10 +83,13 @@ def test_a_csv_names_files_as_seen_from_itself(image_folder: Path, tmp_path: Pat
         images_named([tmp_path / "empty"])
 
 
+MADE_BY = {"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}
+
+
 def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     training = tmp_path / "training.json"
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}))
+    training.write_text(json.dumps(MADE_BY))
     index_images(image_folder, CLASSES)[0].to_parquet(tmp_path / "images.parquet")
     (image_folder / "test/covid/x.png").write_bytes(b"")
 
@@ -111,13 +115,33 @@ def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) ->
     keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
     shapeless = run()
     assert "error: --model: the network does not tell the shape of its input" in shapeless.stderr
+
+
+@pytest.mark.parametrize(
+    ("training", "told"),
+    [
+        ({**MADE_BY, "settings": {"image_size": 32}}, "--training: 32 px and 2 classes, but the network takes"),
+        ({key: MADE_BY[key] for key in ("classes", "settings")}, "--training: does not tell by which `resampling`"),
+    ],
+    ids=["of another network", "without resampling"],
+)
+def test_the_trainings_record_must_fit(
+    model: keras.Model,
+    image_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    training: dict[str, Any],
+    told: str,
+) -> None:
     model.save(tmp_path / "model.keras")
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": 32}, "resampling": "nearest"}))
-    other = run()
-    assert other.returncode == 1 and "--training: 32 px and 2 classes, but the network takes" in other.stderr
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}}))
-    older = run()
-    assert older.returncode == 1 and "--training: does not tell by which `resampling`" in older.stderr
+    (tmp_path / "training.json").write_text(json.dumps(training))
+    files = {"model": "model.keras", "training": "training.json", "table": "new.csv"}
+    named = [part for flag, name in files.items() for part in (f"--{flag}", str(tmp_path / name))]
+    monkeypatch.setattr(sys, "argv", ["predict_images.py", *named, "--images", str(image_folder / "test")])
+    monkeypatch.setattr("cxrflow.predict_images.set_up_device", lambda *_: "cpu")  # this process has it set up
+    with pytest.raises(Fault, match=re.escape(told)):
+        main()
+    assert not (tmp_path / "new.csv").exists()
 
 
 # ---- models with code -------------------------------------------------------------------------------------------------

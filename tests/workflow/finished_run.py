@@ -19,7 +19,8 @@ import yaml
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # Loaded once for all dry runs; nothing of cxrflow, which each copy of the project has for itself.
-CONTEXT.set_forkserver_preload(["snakemake.cli", "snakemake.workflow", "pydantic", "numpy", "PIL.Image", "psutil"])
+SNAKEMAKE = ["snakemake.cli", "snakemake.workflow", "snakemake.report.html_reporter", "requests", "smart_open"]
+CONTEXT.set_forkserver_preload([*SNAKEMAKE, "pydantic", "numpy", "PIL.Image", "psutil"])
 
 
 @dataclass(frozen=True)
