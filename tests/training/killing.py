@@ -60,6 +60,7 @@ class Lines:
         while (line := self._coming.get()) is not None:
             self.read.append(line)
             yield line
+        self._coming.put(None)  # who asks again is told again
 
     def until(self, beginning: str) -> str | None:
         """Wait for a line that begins so; None where the process ended without it."""
