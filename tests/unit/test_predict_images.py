@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -84,6 +85,22 @@ def test_a_csv_names_files_as_seen_from_itself(image_folder: Path, tmp_path: Pat
 
 
 MADE_BY = {"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}
+
+
+def test_odd_names_are_predicted_or_told(model: keras.Model, tmp_path: Path, draw: Callable[..., None]) -> None:
+    odd = tmp_path / "new/a 'b\" {c}; $(touch GOT_OUT), <script> é.png"
+    draw(odd, 1)
+    table = predict_images(model, CLASSES, SIZE, "nearest", images_named([tmp_path / "new"]), None)
+    table.to_csv(tmp_path / "new.csv", index=False)
+    assert pd.read_csv(tmp_path / "new.csv")["image"].tolist() == [str(odd)]
+    for name in ("x\ny.png", os.fsdecode(b"x\xe9.png")):
+        odd.with_name(name).write_bytes(odd.read_bytes())
+    odd.with_name("loop").symlink_to(".")
+    with pytest.raises(Fault) as caught:
+        images_named([tmp_path / "new"])
+    told = ["a link to a folder", "line break or another control character; rename it", "not UTF-8; rename it"]
+    assert len(caught.value.messages) == 3
+    assert all(any(words in message for message in caught.value.messages) for words in told)
 
 
 def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ rule index_images:
         layout=CONFIG.layout,
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
         contents=contents_of(IMAGE_LIST or []),
-        patients=patients_flags(),
+        patients=lambda wildcards: patients_flags(),  # a function: a pattern may hold braces, which are no wildcards
         missing_images=CONFIG.missing_images,
         on_bad_image=CONFIG.on_bad_image,
         fingerprint=FINGERPRINT,

@@ -135,7 +135,7 @@ rule plot_curves:
             labels={"seed": "{seed}", "figure": "learning curves"},
         ),
     params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        title="{experiment}, seed {seed}",
         code=code_hash("cxrflow.plot_curves"),
     log:
         RESULTS / "logs/plot_curves/{experiment}/seed_{seed}.log",
@@ -169,7 +169,7 @@ rule plot_confusion:
             labels={"seed": "{seed}", "figure": "confusion matrix"},
         ),
     params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        title="{experiment}, seed {seed}",
         code=code_hash("cxrflow.plot_confusion"),
     log:
         RESULTS / "logs/plot_confusion/{experiment}/seed_{seed}.log",
@@ -203,7 +203,7 @@ rule plot_embedding:
             labels={"seed": "{seed}", "figure": "t-SNE of features"},
         ),
     params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        title="{experiment}, seed {seed}",
         code=code_hash("cxrflow.plot_embedding"),
     log:
         RESULTS / "logs/plot_embedding/{experiment}/seed_{seed}.log",
