@@ -882,6 +882,12 @@ WORDS = [
         words=f"{TRAIN}, 2 epochs, about 18 min: train/covid/0.png was replaced",
     ),
     Row(
+        "images",
+        set(),
+        edit=lambda folder: [replace_image(f"train/covid/{number}.png")(folder) for number in range(4)] and None,
+        words=f"{TRAIN}, 2 epochs, about 18 min: train/covid/0.png was replaced; train/covid/1.png was replaced; and 2 more",
+    ),
+    Row(
         "test image",
         set(),
         edit=replace_image("test/covid/0.png"),

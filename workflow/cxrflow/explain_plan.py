@@ -6,7 +6,7 @@ Not a stage: it takes the arguments of Snakemake, plans as Snakemake would, and 
 import csv
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cxrflow.explain.differences import differences
@@ -19,6 +19,7 @@ from cxrflow.stage.files import sha256_of_file
 
 FORCED = "Forced execution"
 NOT_TOLD = {"Code has changed since last execution": "its rule has changed", FORCED: "it was asked for"}
+MOST = 2  # reasons of a job that are told
 VARIABLE = re.compile(r"['\"]([A-Z0-9_]+=[^'\"]*)['\"]")
 
 
@@ -48,13 +49,20 @@ def _line(job: Job, verdict: Verdict | None, planned: Mapping[str, Job]) -> str:
     time = f", about {human(seconds)}" if seconds is not None else ""
     if verdict:
         epochs = f", {verdict.epochs} epoch{'s' if verdict.epochs > 1 else ''}"
-        return f"{job.message}{epochs}{time}: {'; '.join(verdict.reasons)}"
+        return f"{job.message}{epochs}{time}: {_few(verdict.reasons)}"
     return f"{job.message}{time}: {_own_reason(job) or _after(job, planned)}"
 
 
 def _own_reason(job: Job) -> str:
     """Why a job runs by itself; an empty text where it only follows from others."""
-    return "; ".join(dict.fromkeys(_own_reasons(job)))
+    return _few(_own_reasons(job))
+
+
+def _few(reasons: Iterable[str]) -> str:
+    """The first reasons, and how many more there are: a key that all experiments share, or many images, may give hundreds."""
+    listed = list(dict.fromkeys(reasons))
+    more = len(listed) - MOST
+    return "; ".join(listed[:MOST]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _own_reasons(job: Job) -> Iterator[str]:
