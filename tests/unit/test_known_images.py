@@ -14,7 +14,8 @@ import pytest
 from cxrflow.cache_pixels import cache_pixels
 from cxrflow.download.contents import git_blob_sha1_of_file
 from cxrflow.images.decode import decode_image
-from cxrflow.index_images import Store, index_images
+from cxrflow.images.store import Store
+from cxrflow.index_images import index_images
 from cxrflow.stage.files import sha256_of_file
 
 CLASSES = ["covid", "normal"]
@@ -90,17 +91,30 @@ def test_an_image_that_was_replaced_is_what_it_is_now(
     assert_same(index, image_folder)
 
 
-def test_touched_images_are_read_and_not_decoded(
+def test_touched_and_renamed_images_are_read_once_and_not_decoded(
     image_folder: Path, known: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for file in image_folder.rglob("*.png"):
         os.utime(file, ns=(1, 1))
-    monkeypatch.setattr("cxrflow.images.facts.read_image", no_decoding)
+    (image_folder / "train/covid/covid_3.png").rename(image_folder / "train/normal/renamed.png")
+    for decoder in ("read_header", "read_image"):
+        monkeypatch.setattr(f"cxrflow.images.facts.{decoder}", no_decoding)
     with opened_below(image_folder) as opened:
         index, _ = index_images(image_folder, CLASSES, known=known)
-    assert len(opened) == 17
+    assert len(opened) == len([name for name in OPENED if name.endswith(".png")]) == 17
     monkeypatch.undo()
     assert_same(index, image_folder)
+
+
+def test_a_file_as_long_as_a_known_one_that_is_none_is_told(image_folder: Path, known: Path) -> None:
+    file = image_folder / "train/covid/covid_3.png"
+    length = file.stat().st_size
+    file.write_bytes(b"<html>".ljust(length))
+    (image_folder / "train/covid/new.png").symlink_to(("x/" * length)[:length])
+    assert (image_folder / "train/covid/new.png").lstat().st_size == length
+    _, faults = index_images(image_folder, CLASSES, known=known)
+    assert [fault.partition(": ")[0] for fault in faults] == [str(file), str(file.with_name("new.png"))]
+    assert "begins with b'<html>" in faults[0] and "leads nowhere" in faults[1]
 
 
 def test_images_of_another_folder_are_read(image_folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from cxrflow.download.contents import git_blob_sha1_of_file
 from cxrflow.images.decode import read_header, read_image
 from cxrflow.images.fingerprint import stamp_of
-from cxrflow.images.known import OF_CONTENTS, TYPES
+from cxrflow.images.known import TYPES
 from cxrflow.images.look import looks_of
 from cxrflow.stage.faults import Fault, one_line
 from cxrflow.stage.files import sha256_of_file
@@ -43,25 +43,30 @@ def header_facts(path: Path, fault: str) -> dict[str, Any]:
     return {**facts, **header, "bytes": size, "modified": modified, "status": "ok"}
 
 
+def hashes_of(path: str, with_git_blob_sha1: bool) -> tuple[str | None, str | None]:
+    """SHA-256 and, where it is wanted, git blob SHA-1 of a file's contents; None for a file that cannot be read."""
+    try:
+        return sha256_of_file(path), git_blob_sha1_of_file(Path(path)) if with_git_blob_sha1 else None
+    except OSError:  # told by a look at its header
+        return None, None
+
+
 def contents_facts(
-    path: Path, facts: Mapping[str, Any], known: Mapping[str, tuple[Any, ...]], with_git_blob_sha1: bool
+    path: Path, facts: Mapping[str, Any], with_git_blob_sha1: bool
 ) -> tuple[dict[str, Any], Image.Image | None]:
     """What an image file with a sound header is by its contents.
 
     Args:
         path: the file.
         facts: those of its header.
-        known: SHA-256 to the values of `OF_CONTENTS` of a file that is known by it, and not decoded.
         with_git_blob_sha1: whether this hash is wanted, too.
 
     Returns:
-        All facts, and the image as RGB where it was decoded.
+        All facts, and the image as RGB where it could be decoded.
     """
     found = {**facts, "sha256": sha256_of_file(path)}
     if with_git_blob_sha1:
         found["git_blob_sha1"] = git_blob_sha1_of_file(path)
-    if found["sha256"] in known:
-        return {**found, **dict(zip(OF_CONTENTS, known[found["sha256"]], strict=True))}, None
     try:
         rgb, conversions = read_image(path)
     except Fault as fault:

@@ -1,7 +1,7 @@
 """What earlier indexes found in files: one whose path, size and time are as they were is not read again.
 
-A file whose time alone is another is read for its hash, and where that is known, it is not decoded. What was found is known as
-long as the code and the packages that found it are the same.
+A file as long as one that is known is read for its hash, once, and where that is known, it is neither opened by a decoder nor
+read again. What was found is known as long as the code and the packages that found it are the same.
 """
 
 from pathlib import Path
@@ -37,11 +37,11 @@ def read_known(file: Path | None, root: Path, found_by: str) -> tuple[pd.DataFra
         found_by: hash of the code and the packages that look at images now.
 
     Returns:
-        Columns `TYPES`, no two rows with the same `STAMP`; and `OF_CONTENTS`, by SHA-256.
+        Columns `TYPES`, no two rows with the same `STAMP`; and `bytes` and `OF_CONTENTS`, by SHA-256.
     """
     known = pd.read_parquet(file) if file and file.is_file() else pd.DataFrame(columns=["root", "found_by", *TYPES])
     known = known[known["found_by"] == found_by]
-    contents = known.drop_duplicates("sha256").set_index("sha256")[OF_CONTENTS]
+    contents = known.drop_duplicates("sha256").set_index("sha256")[["bytes", *OF_CONTENTS]]
     return known.loc[known["root"] == str(root.resolve()), list(TYPES)].astype(TYPES), contents
 
 

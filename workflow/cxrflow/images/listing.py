@@ -14,7 +14,7 @@ import pandas as pd
 
 from cxrflow.config.suggest import did_you_mean
 from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.folder import SUFFIXES, class_folders, folder_contents, name_fault
+from cxrflow.images.folder import SUFFIXES, Contents, class_folders, folder_contents, name_fault
 from cxrflow.stage.faults import Fault, one_line, raise_all
 
 LAYOUTS = ("train_test", "classes", "listed")
@@ -62,9 +62,13 @@ def list_images(
         Fault: the folder, or a class folder in it, does not exist or holds no image; the list is wrong.
     """
     patients = patients or Patients()
-    _check_folders(root, classes, layout, image_list)
+    folders = [folder for *_, folder in class_folders(classes, layout)] if image_list is None else []
+    contents = {folder: folder_contents(root / folder) for folder in folders}
+    _check_folders(root, classes, layout, image_list, contents)
     rows = (
-        _found(root, classes, layout) if image_list is None else _listed(image_list, classes, layout, patients.column)
+        _found(root, classes, layout, contents)
+        if image_list is None
+        else _listed(image_list, classes, layout, patients.column)
     )
     rows = rows.sort_values("image", ignore_index=True)
     rows["folder"] = (rows["subset_folder"] + "/" if layout == "train_test" else "") + rows["class"]
@@ -88,7 +92,9 @@ def other_files(root: Path, classes: Iterable[str], layout: str = "train_test") 
     )
 
 
-def _check_folders(root: Path, classes: list[str], layout: str, image_list: pd.DataFrame | None) -> None:
+def _check_folders(
+    root: Path, classes: list[str], layout: str, image_list: pd.DataFrame | None, contents: Mapping[str, Contents]
+) -> None:
     if not root.is_dir():
         what = SHAPE_OF[layout].replace("/<file>", "/").replace(" or ", " and ")
         raise Fault(f"{root}: no such folder; `images` names the folder that holds {what}")
@@ -106,21 +112,15 @@ def _check_folders(root: Path, classes: list[str], layout: str, image_list: pd.D
                 f"{root / folder}: no such class folder{did_you_mean(name, there)} "
                 f"(found in {inside}: {', '.join(there) or 'nothing'})"
             )
-        elif image_list is None and not _is_image_there(root / folder):
+        elif folder in contents and not (contents[folder].images or contents[folder].faults):
             faults.append(f"{root / folder}: holds no image ({', '.join(SUFFIXES)})")
     raise_all(faults)
 
 
-def _is_image_there(folder: Path) -> bool:
-    contents = folder_contents(folder)
-    return bool(contents.images or contents.faults)
-
-
-def _found(root: Path, classes: list[str], layout: str) -> pd.DataFrame:
+def _found(root: Path, classes: list[str], layout: str, contents: Mapping[str, Contents]) -> pd.DataFrame:
     rows = []
     for subset, name, folder in class_folders(classes, layout):
-        contents = folder_contents(root / folder)
-        found = dict.fromkeys(contents.images, "") | contents.faults
+        found = dict.fromkeys(contents[folder].images, "") | contents[folder].faults
         for path, fault in found.items():
             image = path.relative_to(root).as_posix()
             rows.append({**_named(image, fault), "subset_folder": subset, "class": name})
