@@ -409,6 +409,28 @@ def test_bad_images_that_are_skipped_do_not_bear_missing_ones(root: Path) -> Non
     assert run.returncode == 1 and "gone.png: missing" in run.stderr and "missing_images: warn" in run.stderr
 
 
+def test_missing_and_other_files_are_a_line_each(root: Path) -> None:
+    """A folder of one's own against a list with hashes: an error, or a warning."""
+    rows = ["train/a/fine.png,", f"train/b/fine.png,{'0' * 64}", "test/a/gone.png,", f"test/b/fine.png,{'1' * 64}"]
+    (root / "list.csv").write_text("\n".join(["path,sha256", *rows]))
+    lines = [
+        f"{root}/test/a/gone.png: missing",
+        *(
+            f"{root}/{place}/b/fine.png: its contents are not those of the image list (SHA-256 differs)"
+            for place in ("test", "train")
+        ),
+    ]
+    stopped = run_index(root, "--image-list", str(root / "list.csv"))
+    assert stopped.returncode == 1 and not (root / "index.parquet").exists()
+    assert stopped.stderr.splitlines()[:-1] == [f"error: {line}" for line in lines]
+    assert "missing_images: warn" in stopped.stderr.splitlines()[-1]
+    warned = run_index(root, "--image-list", str(root / "list.csv"), "--missing-images", "warn")
+    assert warned.returncode == 0 and "4 images: 2 changed, 1 missing, 1 ok" in warned.stdout, warned.stdout
+    assert [line for line in warned.stdout.splitlines() if line.startswith("warning")] == [
+        f"warning: {line}" for line in lines
+    ]
+
+
 def test_bad_image_headers_tell_without_decoding(root: Path) -> None:
     """A header is read in the same time however large the picture."""
     file = write(root / "train/a/x.png", png_with_header(9000, 9000, 8, 0, b""))
