@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,28 @@ HERE = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def open_folder() -> Iterator[Callable[[str], Path]]:
+    """`open_folder(name)` makes a folder that other users reach: pytest closes its own whenever it is started once more."""
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix=f"cxrflow-{name}-")))
+        made[-1].chmod(0o755)
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(open_folder: Callable[[str], Path]) -> Iterator[Path]:
     """A cluster of two nodes, the first with two made-up GPUs, and accounting; taken down in the end."""
     if os.environ.get("CXRFLOW_TEST_SLURM") != "1":
         pytest.skip("CXRFLOW_TEST_SLURM is not 1: these tests install and start Slurm")
     assert os.geteuid() == 0 and shutil.which("apt-get"), "CXRFLOW_TEST_SLURM=1 needs root and apt"
     assert "PYTEST_XDIST_WORKER" not in os.environ, "a machine has one Slurm: pytest -n 0 tests/slurm"
-    folder = tmp_path_factory.mktemp("cluster")
-    for parent in (folder, *folder.parents[:2]):  # daemons of other users go through it
-        parent.chmod(0o755)
+    folder = open_folder("cluster")  # for daemons of other users
     environment = {**os.environ, "FOLDER": str(folder), "ACCOUNTING": "1"}
     try:
         subprocess.run(["bash", str(HERE / "up.sh")], env=environment, check=True)

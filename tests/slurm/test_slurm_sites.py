@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ def runs_for_nobody(python: str) -> bool:
 
 
 @pytest.fixture
-def python_for_nobody(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def python_for_nobody(cluster: Path, open_folder: Callable[[str], Path]) -> str:
     """A Python with the packages of the tests that each user may run: theirs, or the system's where it is of that version."""
     if runs_for_nobody(sys.executable):
         return sys.executable
-    folder = tmp_path_factory.mktemp("python")
-    folder.chmod(0o755)
+    folder = open_folder("python")
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", folder], check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = folder / f"lib/{version}/site-packages"
@@ -41,8 +41,8 @@ def python_for_nobody(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -
     return python
 
 
-def test_slurm_serves_a_user_who_is_not_root(python_for_nobody: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("nobody")
+def test_slurm_serves_a_user_who_is_not_root(python_for_nobody: str, open_folder: Callable[[str], Path]) -> None:
+    folder = open_folder("nobody")
     overlay = folder / "study.yaml"
     overlay.write_text(yaml.safe_dump(STUDY))
     subprocess.run(["chown", "-R", "nobody:nogroup", str(folder)], check=True)
@@ -59,10 +59,18 @@ def test_slurm_serves_a_user_who_is_not_root(python_for_nobody: str, tmp_path_fa
     assert (folder / SPLIT).owner() == "nobody"
 
 
-def test_slurm_is_asked_through_accounting(start: Any, tmp_path: Path) -> None:
-    run: Run = start(tmp_path, SPLIT, site={"STATUS": "sacct"})
-    assert run.ends() == 0, run.text()
-    assert len(submitted(run.text())) == 1
+def test_slurm_is_asked_through_accounting_and_looks_once_at_phantoms_that_are_drawn_anew(
+    start: Any, tmp_path: Path
+) -> None:
+    """The node reads the rules when they are drawn, the next run long after: both go by what the first run planned."""
+    for seed in (0, 1):
+        phantoms = {**STUDY["phantoms"], "seed": seed}
+        run: Run = start(tmp_path, SPLIT, site={"STATUS": "sacct"}, phantoms=phantoms)
+        assert run.ends() == 0, run.text()
+        assert len(submitted(run.text())) == 1
+    again: Run = start(tmp_path, SPLIT, "--dry-run", phantoms=phantoms)
+    assert again.ends() == 0
+    assert "Nothing to be done" in again.text()
 
 
 @pytest.mark.usefixtures("cluster")
