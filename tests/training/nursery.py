@@ -114,13 +114,13 @@ def serve() -> None:
                 sys.stdout.flush()
                 os._exit(status)
         print(pid, flush=True)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         print(_exit_status(pid), flush=True)
         sys.stdin.readline()
         os.waitpid(pid, 0)
 
 
 def _exit_status(pid: int) -> int:
+    """Of a process that is waited for here, but stays to be reaped."""
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert ended is not None
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status

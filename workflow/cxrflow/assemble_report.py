@@ -7,21 +7,10 @@ give equal bytes.
 import json
 from pathlib import Path
 
-import pandas as pd
-
-from cxrflow.report.inputs import (
-    Inputs,
-    read_assumptions,
-    read_locked_versions,
-    read_runs,
-    read_sheets,
-    read_study_config,
-    read_text_table,
-    selected_experiments,
-)
+from cxrflow.report.inputs import read_inputs
 from cxrflow.report.page import render_page
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.files import read_json, write_text
+from cxrflow.stage.files import write_text
 
 
 def main() -> None:
@@ -43,22 +32,19 @@ def main() -> None:
     parser.add_argument("--page", type=Path, required=True, help="folder of the page's template and style sheet")
     parser.add_argument("--report", type=Path, required=True, help="page to write (HTML)")
     args = parser.parse_args()
-    experiments = selected_experiments(args.settings, args.selected)
-    runs = read_runs(args.runs, args.selected)
-    python = next(iter(runs.values()))[0].training["versions"]["python"]
-    inputs = Inputs(
-        settings=args.settings,
-        experiments=experiments,
-        runs=runs,
-        networks=read_json(args.networks),
-        audit=read_json(args.audit),
-        assumptions=read_assumptions(args.assumptions),
-        splits={path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.splits},
+    inputs = read_inputs(
+        args.settings,
+        args.selected,
+        runs=args.runs,
         plots=args.plots,
-        sheets=read_sheets(args.sheets),
-        study=read_study_config(args.study_config) if args.study_config else None,
-        locked=read_locked_versions(args.locked_versions, python) if args.locked_versions else None,
-        scorecard=read_text_table(args.scorecard) if args.scorecard else None,
+        networks=args.networks,
+        audit=args.audit,
+        assumptions=args.assumptions,
+        splits=args.splits,
+        sheets=args.sheets,
+        study_config=args.study_config,
+        locked_versions=args.locked_versions,
+        scorecard=args.scorecard,
     )
     write_text(args.report, render_page(inputs, args.page))
     print(f"{args.report}: {len(inputs.all_runs)} runs of {len(inputs.experiments)} experiments")

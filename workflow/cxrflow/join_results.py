@@ -9,17 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrflow.published.folder import Selected, changed_files, files_of_run, whole_folder
+from cxrflow.published.folder import changed_files, files_of_run, whole_folder
 from cxrflow.published.judged import scorecard_again
-from cxrflow.report.inputs import (
-    Inputs,
-    read_assumptions,
-    read_locked_versions,
-    read_runs,
-    read_study_config,
-    read_text_table,
-    selected_experiments,
-)
+from cxrflow.report.inputs import read_inputs
 from cxrflow.report.page import render_page
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, raise_all
@@ -105,34 +97,6 @@ def _joined_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def page_of(folder: Path, selected: Selected, resources: Mapping[str, Path]) -> str:
-    """The page of published results, without pictures of X-rays.
-
-    Args:
-        folder: published results.
-        selected: experiment to the seeds of its runs.
-        resources: `assumptions`, `study_config`, `locked_versions` and `page`, as `assemble_report` takes them.
-    """
-    settings = read_json(folder / "config.json")["settings"]
-    runs = read_runs(folder / "runs", selected)
-    python = next(iter(runs.values()))[0].training["versions"]["python"]
-    scorecard = folder / "scorecard.csv"
-    inputs = Inputs(
-        settings=settings,
-        experiments=selected_experiments(settings, selected),
-        runs=runs,
-        networks=read_json(folder / "networks.json"),
-        audit=read_json(folder / "data_audit.json"),
-        assumptions=read_assumptions(resources["assumptions"]),
-        splits={path.stem: read_text_table(path) for path in sorted((folder / "split").iterdir())},
-        plots=folder / "plots",
-        study=read_study_config(resources["study_config"]),
-        locked=read_locked_versions(resources["locked_versions"], python),
-        scorecard=read_text_table(scorecard) if scorecard.is_file() else None,
-    )
-    return render_page(inputs, resources["page"])
-
-
 def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--folders", type=Path, nargs="+", required=True, help="folders of published results")
@@ -150,10 +114,24 @@ def main() -> None:
     args = parser.parse_args()
     with whole_folder(args.folder) as part:
         selected = join_results(args.folders, part)
-        if read_json(part / "config.json")["settings"]["claims"] is not None:
-            write_table(part / "scorecard.csv", scorecard_again(part, args.claims))
-        resources = {name: getattr(args, name) for name in ("assumptions", "study_config", "locked_versions", "page")}
-        write_text(part / "report/index.html", page_of(part, selected, resources))
+        settings = read_json(part / "config.json")["settings"]
+        scorecard = part / "scorecard.csv" if settings["claims"] is not None else None
+        if scorecard:
+            write_table(scorecard, scorecard_again(part, args.claims))
+        inputs = read_inputs(
+            settings,
+            selected,
+            runs=part / "runs",
+            plots=part / "plots",
+            networks=part / "networks.json",
+            audit=part / "data_audit.json",
+            assumptions=args.assumptions,
+            splits=sorted((part / "split").iterdir()),
+            study_config=args.study_config,
+            locked_versions=args.locked_versions,
+            scorecard=scorecard,
+        )
+        write_text(part / "report/index.html", render_page(inputs, args.page))
     print(f"{args.folder}: {', '.join(f'{name} with {len(seeds)} seeds' for name, seeds in selected.items())}")
 
 

@@ -13,7 +13,7 @@ from cxrflow.machine.runs import claim_results, join_run, run_of
 from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
 from cxrflow.outdated.journal import NAME as SOFTWARE, packages_of_jobs, write_down
 from cxrflow.stage.files import sha256_of_text
-from cxrflow.stage.planned import PLAN, refuse_other_settings
+from cxrflow.stage.planned import refuse_other_settings
 
 LOCKS = Path("results") / "locks"
 
@@ -54,7 +54,7 @@ if workflow.remote_exec:
         raise WorkflowError(*fault.messages) from None
 else:
     CODE = {rule.name: code_hash(f"cxrflow.{rule.name}") for rule in workflow.rules if not rule.norun}
-    os.environ[PLAN] = canonical_json({"settings": SETTINGS, "images": FINGERPRINT, "code": CODE})
+    os.environ.update(CXRFLOW_PLAN=canonical_json({"settings": SETTINGS, "images": FINGERPRINT, "code": CODE}))
 
 
 def examine_before_start():

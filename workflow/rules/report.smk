@@ -3,23 +3,12 @@
 # Requires: everything before
 # Makes:    scorecard.csv (where the config names claims), report/index.html
 
+from cxrflow.published.folder import OF_PLOTS, OF_RUN
+
 PAGE = PROJECT / "workflow" / "report" / "page"
-OF_RUNS = (
-    "history.csv",
-    "timing.csv",
-    "training.json",
-    "predictions.csv",
-    "metrics.json",
-    "embedding.csv",
-    "separation.json",
-)
 # Handed to rules by functions: with long lists as they stand, Snakemake takes a time that grows with their square.
-RUN_FILES = [file for name in OF_RUNS for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")]
-PLOTS = [
-    file
-    for name in ("curves", "confusion", "embedding")
-    for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}.svg")
-]
+RUN_FILES = [file for name in OF_RUN for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")]
+PLOTS = [file for name in OF_PLOTS for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}")]
 TASKS = sorted({keys.task for keys in CONFIG.selected().values()})
 SPLITS = [RESULTS / f"split/{task}.csv" for task in TASKS]
 AUGMENTED = CONFIG.augmentation != "none" and CONFIG.embed_images != "none"

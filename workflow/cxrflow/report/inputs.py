@@ -72,6 +72,56 @@ class Inputs:
         return self.runs[experiment][0].metrics["positive"]
 
 
+def read_inputs(
+    settings: dict[str, Any],
+    selected: Mapping[str, Sequence[int]],
+    *,
+    runs: Path,
+    plots: Path,
+    networks: Path,
+    audit: Path,
+    assumptions: Path,
+    splits: Sequence[Path],
+    sheets: Sequence[Path] = (),
+    study_config: Path | None = None,
+    locked_versions: Path | None = None,
+    scorecard: Path | None = None,
+) -> Inputs:
+    """Read everything that the page tells of.
+
+    Args:
+        settings: the resolved config.
+        selected: experiment to the seeds of its runs.
+        runs, plots: folders that hold EXPERIMENT/seed_SEED/.
+        networks, audit: JSON.
+        assumptions, scorecard: CSV.
+        splits: CSV, named after their tasks.
+        sheets: what sheets of the augmentation show (JSON), beside their pictures.
+        study_config: YAML; its settings are told apart from these.
+        locked_versions: a lock file; its versions are told apart from those of the runs.
+
+    Raises:
+        Fault: see `selected_experiments`, `read_runs`, `read_sheets` and `read_assumptions`.
+    """
+    experiments = selected_experiments(settings, selected)
+    of_experiments = read_runs(runs, selected)
+    python = next(iter(of_experiments.values()))[0].training["versions"]["python"]
+    return Inputs(
+        settings=settings,
+        experiments=experiments,
+        runs=of_experiments,
+        networks=read_json(networks),
+        audit=read_json(audit),
+        assumptions=read_assumptions(assumptions),
+        splits={path.stem: read_text_table(path) for path in splits},
+        plots=plots,
+        sheets=read_sheets(sheets),
+        study=read_study_config(study_config) if study_config else None,
+        locked=read_locked_versions(locked_versions, python) if locked_versions else None,
+        scorecard=read_text_table(scorecard) if scorecard else None,
+    )
+
+
 def selected_experiments(settings: Mapping[str, Any], selected: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings of the selected experiments.
 

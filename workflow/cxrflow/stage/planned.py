@@ -11,12 +11,9 @@ from typing import Any
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.faults import Fault
 
-PLAN = "CXRFLOW_PLAN"
-"""The environment variable in which a job has its run's plan: JSON, from the rules."""
-
 
 def planned() -> dict[str, Any]:
-    """The plan of the run that this process is a job of; empty where there is none."""
+    """The plan of the run that this process is a job of, which begin_and_end.smk hands to jobs; empty where there is none."""
     plan: dict[str, Any] = json.loads(os.environ.get("CXRFLOW_PLAN", "{}"))
     return plan
 
