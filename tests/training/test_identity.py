@@ -45,6 +45,10 @@ def name_of(arguments: Arguments) -> str:
     return identity_of(identity_parts(**arguments))
 
 
+def unused_image(arguments: Arguments) -> None:
+    arguments["pixels"]["train/other/01.png"] = np.ones((32, 32, 3), np.uint8)
+
+
 def one_pixel(subset: str) -> Callable[[Arguments], None]:
     def change(arguments: Arguments) -> None:
         split = arguments["split"]
@@ -102,6 +106,7 @@ def test_identity_changes_with(arguments: Arguments, what: str) -> None:
 SAME = {
     "pixel of a test image": one_pixel("test"),
     "class of a test image": cell("test", "class", "normal"),
+    "image of a class that the task leaves out": unused_image,
     "epochs": setting(epochs=5000),
     "selected epoch": setting(selected_epoch="best"),
     "number of the selected epoch": setting(selected_epoch=3),
@@ -150,7 +155,7 @@ def test_identity_changes_with_versions_and_code(arguments: Arguments, monkeypat
     names = [name_of(arguments)]
     monkeypatch.setattr(identity, "version", lambda package: "0.0")
     names.append(name_of(arguments))
-    monkeypatch.setattr(identity, "code_hash", lambda module: f"other code of {module}")
+    monkeypatch.setattr(identity, "deciding_code", lambda: "0123456789abcdef")
     names.append(name_of(arguments))
     assert len(set(names)) == 3
 

@@ -141,8 +141,8 @@ def _flag(command: str, name: str) -> str:
 def _fake_training(folder: Path, command: str, seconds: int) -> None:
     """The record that tells what a training was, and a state under its identity."""
     sys.path.insert(0, str(folder / "workflow"))
-    from cxrflow.stage.code_hash import code_hash
     from cxrflow.stage.files import sha256_of_file
+    from cxrflow.training.deciding_code import deciding_code
 
     sys.path.pop(0)
     training = folder / _flag(command, "training")
@@ -155,7 +155,7 @@ def _fake_training(folder: Path, command: str, seconds: int) -> None:
         "settings": settings,
         "threads": int(_flag(command, "threads")),
         "what_identifies_it": {
-            "code": code_hash("cxrflow.training.engine"),
+            "code": deciding_code(),
             "versions": {},
             "weights_sha256": weights,
         },

@@ -20,8 +20,8 @@ from cxrflow.images.fingerprint import changed_files, stamps_of
 from cxrflow.images.folder import class_folders
 from cxrflow.machine.packages import by_one_name, installed_versions
 from cxrflow.networks.variables import computing_variables
-from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
+from cxrflow.training.deciding_code import deciding_code
 
 # How long a training is, which epoch is kept, when it is saved: no part of what it is (cxrflow.training.identity).
 WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states", "trainings_per_gpu"}
@@ -135,7 +135,7 @@ def _changed_images(flags: Mapping[str, Sequence[str]], classes: Sequence[str]) 
 
 def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[str]]) -> Iterator[str]:
     parts = record["what_identifies_it"]
-    if parts["code"] != code_hash("cxrflow.training.engine"):
+    if parts["code"] != deciding_code():
         yield "the code that trains has changed"
     for package, before in parts["versions"].items():
         now = _installed().get(package)

@@ -15,17 +15,17 @@ PACKAGE = __name__.partition(".")[0]
 PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
 
 
-def code_hash(module: str) -> str:
-    """Hash of a module's code and of all that it imports from this package.
+def code_hash(*modules: str) -> str:
+    """Hash of some modules' code and of all that they import from this package.
 
     Args:
-        module: dotted name, such as "cxrflow.split_images".
+        modules: dotted names, such as "cxrflow.split_images"; in any order.
 
     Returns:
         16 hexadecimal digits, the same on every machine and Python version.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for name in sorted(code_closure(module)):
+    for name in sorted(frozenset().union(*map(code_closure, modules))):
         digest.update(f"{name}={_syntax(name)};".encode())
     return digest.hexdigest()
 

@@ -1,7 +1,8 @@
 """Training itself: a network, its batches, and the steps that change it, one at a time.
 
-Everything that decides a training's numbers is in this module and in what it imports; the code hash that is part of a
-training's identity is this module's. What only shows, saves or waits stands elsewhere and may change freely.
+Everything that decides a training's numbers is in this module and in what it imports, and in `cxrflow.networks.device`, which
+sets the backend up; the code hash that is part of a training's identity is theirs. What only shows, saves or waits stands
+elsewhere and may change freely.
 """
 
 from collections.abc import Callable, Iterator, Mapping

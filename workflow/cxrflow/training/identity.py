@@ -19,9 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrflow.networks.variables import computing_variables
-from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text
+from cxrflow.training.deciding_code import deciding_code
 
 # Settings that say how long to train and which epoch to keep, not what happens in an epoch.
 WITHOUT_EFFECT_ON_STEPS = ("epochs", "selected_epoch")
@@ -74,7 +74,7 @@ def identity_parts(
             "image_data_format": keras.config.image_data_format(),
         },
         "variables": computing_variables(os.environ),
-        "code": code_hash("cxrflow.training.engine"),
+        "code": deciding_code(),
     }
 
 
