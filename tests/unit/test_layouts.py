@@ -255,6 +255,15 @@ def test_the_test_folder_stays_the_test_set() -> None:
     assert (split == "validation").sum() == 10  # a quarter of train/
 
 
+def test_a_patient_in_train_and_in_test_stays_in_both_and_is_told() -> None:
+    index = pd.concat([made_index([[0] * 20, [0] * 20], "train"), made_index([[0] * 5, [0] * 5], "test")])
+    index = index.assign(image=index["subset_folder"] + "/" + index["image"]).reset_index(drop=True)
+    index.loc[[0, 1, len(index) - 1], "patient"] = "p1"
+    split = split_stratified(index, ["c0", "c1"], 0.2, 0.25, 0)
+    subsets = shared_patients(split)["p1"]
+    assert subsets in (["training", "test"], ["validation", "test"])
+
+
 def test_a_listed_split() -> None:
     index = made_index([[0, 0, 0]]).assign(listed_subset=["test", "training", "validation"])
     assert split_as_listed(index, ["c0"])["subset"].tolist() == ["training", "validation", "test"]

@@ -6,6 +6,8 @@ loaded (test_predict_images), images, configs and tables are fuzzed (test_fuzz_i
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,18 @@ def test_networks_are_loaded_in_one_place_after_a_look_at_them() -> None:
         ("workflow/cxrflow/networks/load.py", "keras.saving.load_model", {"compile": False, "safe_mode": True})
     ]
     assert everywhere("enable_unsafe_deserialization") == []
+
+
+def test_a_config_that_is_a_program_for_snakemake_is_not_run_by_the_doctor(tmp_path: Path) -> None:
+    got_out = tmp_path / "GOT_OUT"
+    program = tmp_path / "theirs.yaml"
+    program.write_text(f"__use_yte__: true\n__definitions__:\n  - open({str(got_out)!r}, 'w')\nname: ?str(1)\n")
+    command = [sys.executable, "-m", "cxrflow.doctor", "--lock", str(PROJECT / "envs/cpu.lock")]
+    command += ["--config", str(PROJECT / "config.yaml"), str(program)]
+    doctor = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert doctor.returncode == 1
+    assert "__use_yte__" in doctor.stdout + doctor.stderr and "Traceback" not in doctor.stderr
+    assert not got_out.exists()
 
 
 def test_yaml_makes_plain_values_alone() -> None:

@@ -117,6 +117,24 @@ def test_files_that_no_source_has_end_the_run_or_are_told(
     assert planned_jobs(snakemake(folder, "-n", *warned, "--", *TARGETS)) == {}
 
 
+def test_weights_that_no_source_has_end_the_run(
+    snakemake: Any, server: FileServer, overlay: Callable[..., str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule asks the sources of the config, by the path under which Keras publishes the file."""
+    monkeypatch.setenv("KERAS_HOME", str(folder / "no files of Keras"))
+    config = overlay(weights="imagenet", weights_sources=[f"{server.address}/keras/{{path}}"])
+    target = "results/weights/MobileNet.weights.h5"
+    run = snakemake(folder, "--cores", "1", "--configfile", config, "--", target)
+    assert run.returncode != 0
+    published = "mobilenet_1_0_224_tf_no_top.h5"
+    log = (folder / "results/logs/fetch_weights/MobileNet.log").read_text()
+    assert f"error: weights: MobileNet: {published} cannot be had: " in log
+    assert "name a weights file or folder as `weights`" in log and "Traceback" not in log
+    assert f"results/logs/fetch_weights/MobileNet.log: error: weights: MobileNet: {published}" in run.stderr
+    assert [path for path, _ in server.asked] == [f"keras/tensorflow/keras-applications/mobilenet/{published}"]
+    assert [path.name for path in (folder / "results/weights").rglob("*.h5")] == []
+
+
 @pytest.mark.slow
 def test_the_studys_own_images(snakemake: Any, server: FileServer, folder: Path, study_data: Path) -> None:
     """All by default but the address, and the one file that could not be had."""

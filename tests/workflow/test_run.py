@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from cxrflow.stage.files import sha256_of_file
+from PIL import Image
 from tiny_run import TINY, planned_jobs
 
 EXPERIMENT = "runs/multiclass_mobilenet/seed_0"
@@ -21,7 +22,7 @@ EXPERIMENT = "runs/multiclass_mobilenet/seed_0"
 def folder(snakemake: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tiny config has run, with the weights that come with cxrflow."""
     folder = tmp_path_factory.mktemp("tiny run")  # with a blank, as users have them
-    config = {**TINY, "weights": str(project / "workflow/resources/weights")}
+    config = {**TINY, "weights": str(project / "workflow/resources/weights"), "tensorboard": True}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
     run = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
     assert run.returncode == 0, run.stdout + run.stderr
@@ -65,6 +66,13 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
         "benchmarks/train_model/multiclass_mobilenet/seed_0.tsv",
     ]
     assert [name for name in wanted if not (results / name).is_file()] == []
+
+
+def test_a_training_is_followed_by_picture_and_event_files(results: Path) -> None:
+    with Image.open(results / EXPERIMENT / "progress.png") as picture:
+        assert picture.format == "PNG"
+    events = (results / "tensorboard/multiclass_mobilenet/seed_0").glob("*/events.out.tfevents.*")
+    assert sorted(file.parent.name for file in events) == ["training", "validation"]
 
 
 def test_nothing_is_left_to_do(snakemake: Any, folder: Path) -> None:

@@ -2,8 +2,9 @@
 
 Rule `keras`: the files of test/ are the test set; per class, the first int(fraction * n) files of train/ in sorted order are
 validation, the rest training, as Keras' `validation_split` has it. Rule `stratified`: each class is split in the same shares,
-by hashes of patients or images; no patient is in two subsets. Rule `listed`: by the column `split` of the image list. Or the
-split is a table of one's own. The first two count all listed images, so that one which is missing moves no other across a cut.
+by hashes of patients or images; no patient is in two subsets, but where one is in train/ and in test/. Rule `listed`: by the
+column `split` of the image list. Or the split is a table of one's own. The first two count all listed images, so that one which
+is missing moves no other across a cut.
 """
 
 from pathlib import Path

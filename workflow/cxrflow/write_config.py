@@ -187,7 +187,7 @@ def config_text(name: str, folder: Path, image_list: Path | None, seen: Seen) ->
         *_patients_lines(seen),
         "",
         f"split: {seen.split}  # {SPLIT_RULE_WORDS[seen.split]}",
-        f"validation_fraction: {validation_fraction}  # of what is not for the test",
+        f"validation_fraction: {validation_fraction}  # of {SPLIT_PART_WORDS[seen.layout == 'train_test']}",
         *([f"test_fraction: {test_fraction}"] if seen.layout != "train_test" and seen.split == "stratified" else []),
         *(["split_seed: 0  # another seed, another split"] if seen.split == "stratified" else []),
         "validation_augmented: clean  # the study augments its validation images, too",
@@ -223,9 +223,10 @@ LAYOUT_WORDS = {
 }
 LIST_WORDS = {True: "whatever lies in the class folders", False: "columns path, label, and where known split, patient"}
 SPLIT_RULE_WORDS = {
-    "stratified": "each class in the same shares, no patient in two subsets; or a CSV (image, subset)",
+    "stratified": "each class in the same shares, a patient's images together; or a CSV (image, subset)",
     "listed": "the column split of image_list; or stratified: made by cxrflow",
 }
+SPLIT_PART_WORDS = {True: "train/; test/ stays the test set", False: "what is not for the test"}
 
 
 def _patients_lines(seen: Seen) -> list[str]:
