@@ -37,6 +37,8 @@ unexport DATA WEIGHTS ONLY
 set_up = @PYTHON='$(PYTHON)' sh envs/set_up.sh $(1) '$(2)' $(firstword $(MAKECMDGOALS))
 # Programs run as `python -m …` with the environment in front, since scripts in its bin/ do not outlive a moved folder.
 use = PATH="$$(cd './$(1)/bin' && pwd):$$PATH";
+# Tests run side by side: a worker each core, four at most, since each takes 1 GB. Alone, `pytest FILE` starts no workers.
+workers = -n $(or $(patsubst 1,0,$(filter-out all,$(CORES))),logical --maxprocesses 4) --dist loadfile
 # One check of `make test`, with its time.
 check = @$(call use,.venv) begin=$$(date +%s); echo '$(1)'; python -m $(1) && echo "  $$(($$(date +%s) - begin)) s"
 
@@ -91,10 +93,10 @@ doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory
 		$(if $(filter-out 0 no,$(SLURM)),--slurm) "$$@"
 
 test: lint ## all checks of lint, and the tests that take seconds
-	$(call check,pytest -m 'not slow')
+	$(call check,pytest $(workers) -m "not slow")
 
 test-slow: environment-dev ## the tests that take minutes
-	$(call check,pytest -m slow)
+	$(call check,pytest $(workers) -m slow --ignore tests/slurm)
 
 test-all: test test-slow ## all tests
 

@@ -11,6 +11,9 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+# What TensorFlow says when it is loaded; pytest keeps it back only where it runs the tests itself.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 

@@ -1,12 +1,14 @@
 """An HTTP server on this machine that serves files from memory, well or badly."""
 
 import re
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 Behaviour = Callable[["Handler", bytes, int], None]
 """Answers a request for a file with these bytes; how many times it was asked for before."""
@@ -50,8 +52,14 @@ class FileServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+            self.scheme = "https"
         self.files: dict[str, bytes] = {}
         self.behaviour: dict[str, Behaviour] = {}
         self.asked: list[tuple[str, str | None]] = []
@@ -61,16 +69,16 @@ class FileServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
         """A client that goes away is part of the tests."""
 
 
 @contextmanager
-def serving() -> Iterator[FileServer]:
-    """A server that runs until the block ends."""
-    with FileServer() as server:
+def serving(certificate: Path | None = None) -> Iterator[FileServer]:
+    """A server that runs until the block ends, by https where it is given a certificate (PEM, with its key)."""
+    with FileServer(certificate) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

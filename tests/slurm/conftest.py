@@ -20,6 +20,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if os.environ.get("CXRFLOW_TEST_SLURM") != "1":
         pytest.skip("CXRFLOW_TEST_SLURM is not 1: these tests install and start Slurm")
     assert os.geteuid() == 0 and shutil.which("apt-get"), "CXRFLOW_TEST_SLURM=1 needs root and apt"
+    assert "PYTEST_XDIST_WORKER" not in os.environ, "a machine has one Slurm: pytest -n 0 tests/slurm"
     folder = tmp_path_factory.mktemp("cluster")
     for parent in (folder, *folder.parents[:2]):  # daemons of other users go through it
         parent.chmod(0o755)

@@ -1,5 +1,6 @@
 """What the tests of training share: files of a tiny training, and one run of it that nothing disturbed."""
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,10 +12,17 @@ from tiny_training import Reference, TinyTraining, make_files
 REFERENCE_EPOCHS = 30
 
 
+@pytest.fixture(scope="session")
+def files_of_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a tiny training, to be copied."""
+    return make_files(tmp_path_factory.mktemp("tiny")).folder
+
+
 @pytest.fixture
-def tiny(tmp_path: Path) -> TinyTraining:
+def tiny(files_of_tiny: Path, tmp_path: Path) -> TinyTraining:
     """Files of a tiny training, a test's own."""
-    return make_files(tmp_path)
+    shutil.copytree(files_of_tiny, tmp_path, dirs_exist_ok=True)
+    return TinyTraining(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def train_here(training: TinyTraining, out: str, states: str = "states", *flags:
     with (
         patch.object(sys, "argv", ["train_model.py", *arguments]),
         # TensorFlow's threads cannot be set once it has begun, as it has in a process of many tests.
-        patch.object(train_model, "set_up_device", lambda *_: "cpu"),
+        patch.object(train_model, "set_up_own_device", lambda *_: "cpu"),
         redirect_stdout(io.StringIO()) as printed,
     ):
         train_model.main()

@@ -3,33 +3,50 @@
 import os
 import re
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from killing import Lines, kill_and_resume
+from killing import WAYS_OF_FORKED, Killed, Lines, kill_and_resume
+from nursery import Nursery
 from tiny_training import Reference, TinyTraining, make_files
 
 
-def assert_unharmed(training: TinyTraining, moments: int, seed: int, epochs: int, wanted: dict[str, bytes]) -> None:
-    killed = kill_and_resume(training, moments, seed, epochs=epochs)
-    assert sum(killed.kills.values()) == moments
+def assert_unharmed(training: TinyTraining, killed: Killed, wanted: dict[str, bytes]) -> None:
     assert [line for line in killed.lines if "damaged" in line or "not used" in line] == []
     for name in killed.trainings:
         assert training.results(name) == wanted
         assert list((training.folder / f"states of {name}").glob("*/.part-*")) == []
-    print(f"{moments} kills in {len(killed.trainings)} trainings: {killed.kills}")
+    print(f"{killed.kills.total()} kills in {len(killed.trainings)} trainings: {dict(killed.kills)}")
 
 
 def test_kill_resume_at_three_moments(reference: Reference) -> None:
-    assert_unharmed(reference.training, 3, 1, reference.epochs, reference.results)
+    """MobileNet, in processes as the rules start them."""
+    killed = kill_and_resume(reference.training, 3, 1, epochs=reference.epochs)
+    assert killed.kills.total() == 3
+    assert_unharmed(reference.training, killed, reference.results)
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    """Starts trainings of the small network within a second."""
+    started = Nursery(tmp_path)
+    yield started
+    started.close()
 
 
 @pytest.mark.slow
-def test_kill_resume_at_many_moments(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_kill_resume_at_many_moments(tmp_path: Path, nursery: Nursery) -> None:
     """25 kills; as many as CXRFLOW_KILLS says where it is set."""
-    training = make_files(tmp_path_factory.mktemp("kills"))
-    training.run("whole", "states of the whole", epochs=60)
+    training = make_files(tmp_path)
+    with nursery.start(training.command("whole", "states of the whole", epochs=60)) as process:
+        list(Lines(process))
+    assert process.wait() == 0
     moments = int(os.environ.get("CXRFLOW_KILLS", "25"))
-    assert_unharmed(training, moments, 0, 60, training.results("whole"))
+    killed = kill_and_resume(training, moments, 0, WAYS_OF_FORKED, nursery.start, epochs=60)
+    assert killed.kills.total() == moments
+    assert min(killed.kills[way] for way in WAYS_OF_FORKED) >= moments // len(WAYS_OF_FORKED)
+    assert_unharmed(training, killed, training.results("whole"))
 
 
 @pytest.mark.slow

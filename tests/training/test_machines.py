@@ -4,13 +4,15 @@ import importlib.util
 import json
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import keras
 import pandas as pd
 import pytest
+from cxrflow import train_model
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.stage.faults import Fault
-from small_training import epochs_trained, train_here
+from small_training import epochs_trained, train_here, train_small
 from tiny_training import TinyTraining, environment
 
 
@@ -34,6 +36,13 @@ def test_bfloat16_is_refused_with_the_scaling_of_the_study(project: Path) -> Non
     read_config({**raw, "override": {"precision": "bfloat16", "input_scaling": "imagenet"}})
 
 
+def test_gpu_is_named_in_the_record(tiny: TinyTraining) -> None:
+    with patch.object(train_model, "device_name", lambda: "NVIDIA H100 80GB HBM3"):
+        output = train_small(tiny, "out", epochs=1)
+    assert "1 epochs on NVIDIA H100 80GB HBM3, " in output
+    assert tiny.training("out")["device"] == "NVIDIA H100 80GB HBM3"
+
+
 def test_gpu_that_is_not_there_is_told(tiny: TinyTraining) -> None:
     command = [part if part != "cpu" else "gpu" for part in tiny.command("out")]
     blind = environment(CUDA_VISIBLE_DEVICES="-1")
@@ -48,7 +57,7 @@ def test_gpu_that_is_not_there_is_told(tiny: TinyTraining) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_backends_train_go_on_and_evaluate(tiny: TinyTraining, backend: str) -> None:
+def test_backends_train_and_go_on(tiny: TinyTraining, backend: str) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: it is in none of envs/")
     env = environment(KERAS_BACKEND=backend, CUDA_VISIBLE_DEVICES="-1")

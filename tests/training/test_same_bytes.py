@@ -52,7 +52,7 @@ def test_same_bytes_of_two_processes(reference: Reference) -> None:
 
 @pytest.mark.slow
 def test_same_bytes_of_the_real_mobilenet(project: Path, tmp_path: Path) -> None:
-    """The study's network and settings on two classes, at 224 px, from the weights that come with cxrflow."""
+    """The study's network, settings and threads on two classes, at 224 px, from the weights that come with cxrflow."""
     config = read_config({**read_yaml(project / "config.yaml"), "images": "x"})
     weights = project / "workflow/resources/weights/mobilenet_1_0_224_imagenet_notop_float16.weights.h5"
     settings: dict[str, Any] = {
@@ -64,7 +64,7 @@ def test_same_bytes_of_the_real_mobilenet(project: Path, tmp_path: Path) -> None
     }
     training = make_files(tmp_path, size=224)
     for out in ("one", "other"):
-        training.run(out, f"states of {out}", "--weights", str(weights), **settings)
+        training.run(out, f"states of {out}", "--weights", str(weights), "--threads", str(config.threads), **settings)
     assert training.results("one") == training.results("other")
     one, other = predictions_of(training, "one", "other")
     assert one == other

@@ -1,26 +1,34 @@
 """States on disk: damaged ones, a full disk, a folder that may not be written, other manifest rows, numbers that are none."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pandas as pd
 import pytest
 from cxrflow.augmentation.manifest import write_manifest
 from cxrflow.plan_augmentation import plan_augmentation
 from cxrflow.stage.faults import Fault
-from cxrflow.training import engine
+from cxrflow.stage.files import read_json
+from cxrflow.training import engine, session
 from cxrflow.training.claim import claimed
-from cxrflow.training.engine import Progress, compile_network
-from cxrflow.training.states import drop_states, write_state
-from small_training import epochs_trained, small_network, train_small
+from cxrflow.training.engine import Best, Progress, compile_network
+from cxrflow.training.states import State, drop_states, find_states, first_whole, write_state
+from small_training import epochs_trained, small_network, small_networks, train_here, train_small
 from tiny_training import EPOCHS, RANGES, SETTINGS, TinyTraining
 
 NOBODY = 65534
+NO_TIMING: dict[str, Any] = {"epochs": [], "seconds": 0.0, "saving": 0.0}
 InOneGo = Callable[[int], dict[str, bytes]]
 
 
@@ -71,6 +79,123 @@ def test_damaged_states_alone_begin_anew(tiny: TinyTraining) -> None:
     assert tiny.results("out") == before
 
 
+class BrokenOffError(Exception):
+    """As a power cut would."""
+
+
+def break_off(tiny: TinyTraining, steps: int, **changes: Any) -> None:
+    """Train with a state behind each step, and end without a word behind so many of them."""
+
+    def train(*arguments: Any) -> Iterator[engine.Moment]:
+        left = steps
+        for moment in engine.train(*arguments):
+            yield moment
+            left -= moment == "step"
+            if left == 0:
+                raise BrokenOffError
+
+    with patch.object(session, "train", train), pytest.raises(BrokenOffError):
+        train_small(tiny, "out", "states", "--save-every", "0", epochs=6, **changes)
+
+
+@pytest.mark.parametrize("part", ["variables", "best"])
+def test_training_under_way_has_two_states_and_goes_on_from_the_older(
+    tiny: TinyTraining, in_one_go: InOneGo, part: str
+) -> None:
+    """Whichever file of the newer is damaged: the two share none. An epoch has four steps."""
+    break_off(tiny, 10)
+    folder = tiny.state_folder()
+    newer, older = find_states(folder)
+    assert [(state.epoch, state.batches) for state in (newer, older)] == [(2, 2), (2, 1)]
+    files = [{file["name"] for file in state.record["files"].values()} for state in (newer, older)]
+    assert files[0].isdisjoint(files[1])
+    flip_a_bit(folder / newer.record["files"][part]["name"])
+    output = train_small(tiny, "out", epochs=6)
+    assert [line for line in output.splitlines() if "damaged" in line] == [
+        f"the state {newer.file} is damaged ({newer.record['files'][part]['name']}); one before it is used"
+    ]
+    assert "\ngoes on behind epoch 2 and 1 steps\n" in output
+    assert tiny.results("out") == in_one_go(6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"class_weights": "balanced"}], ids=["plain", "weighted"])
+def test_same_bytes_where_it_goes_on_in_front_of_a_smaller_batch(tiny: TinyTraining, changes: dict[str, Any]) -> None:
+    """Three steps of four images, then one of two: TensorFlow must not see that size first."""
+    train_small(tiny, "once", "other states", epochs=6, **changes)
+    break_off(tiny, 7, **changes)
+    output = train_small(tiny, "out", epochs=6, **changes)
+    assert "\ngoes on behind epoch 1 and 3 steps\n" in output
+    assert tiny.results("out") == tiny.results("once")
+
+
+def test_best_weights_lie_twice_and_are_never_overwritten(tmp_path: Path) -> None:
+    model = small_network(SETTINGS, 0)
+    compile_network(model, SETTINGS)
+    best = Best(2, 0.5, [np.zeros(3, np.float32)])
+    states: list[State] = []
+    for batches in range(5):
+        progress = Progress(batches=batches, best=best)
+        states.insert(0, write_state(tmp_path, model, progress, [], NO_TIMING, states[:2]))
+    names = [state.record["files"]["best"]["name"] for state in states]
+    assert names[0] == names[2] == names[4] != names[1] == names[3]
+    # A shorter training of the same identity that is not the same to the last bit, as a GPU's may be.
+    other = replace(best, weights=[np.ones(3, np.float32)])
+    states.append(write_state(tmp_path, model, Progress(batches=9, best=other), [], NO_TIMING))
+    assert [first_whole([state], pytest.fail) for state in states] == states
+
+
+def test_state_of_another_training_is_told_and_stays(tiny: TinyTraining, in_one_go: InOneGo) -> None:
+    train_small(tiny, "out", epochs=2)
+    train_small(tiny, "other", "other states", epochs=4, learning_rate=1e-2)
+    folder, others = tiny.state_folder(), tiny.state_folder("other states")
+    for file in others.glob("*_*"):
+        shutil.copy(file, folder)
+    stray = folder / "epoch_000004_batch_0000.json"
+    before = {file: file.read_bytes() for file in folder.glob("*_*")}
+    with pytest.raises(Fault) as told:
+        train_small(tiny, "out", epochs=6)
+    assert told.value.messages == [
+        f"states: {stray}: a state of training {others.name}, not of {folder.name}; move it and its files to "
+        f"{folder.with_name(others.name)}, or delete it"
+    ]
+    assert {file: file.read_bytes() for file in folder.glob("*_*")} == before
+    stray.unlink()
+    assert epochs_trained(train_small(tiny, "out", epochs=6)) == [3, 4, 5, 6]
+    assert tiny.results("out") == in_one_go(6)
+
+
+def test_state_that_takes_long_to_write_is_written_less_often(tiny: TinyTraining) -> None:
+    """By a clock on which steps and states take ten seconds each, no more than a fortieth of the time goes into states."""
+    now = 0.0
+    written: list[float] = []
+
+    def train(*arguments: Any) -> Iterator[engine.Moment]:
+        nonlocal now
+        for moment in engine.train(*arguments):
+            now += 10
+            yield moment
+
+    def write(*arguments: Any) -> State:
+        nonlocal now
+        now += 10
+        written.append(now)
+        return write_state(*arguments)
+
+    with (
+        small_networks(),
+        patch.object(session, "train", train),
+        patch.object(session, "write_state", write),
+        patch.object(session, "time", SimpleNamespace(monotonic=lambda: now)),
+    ):
+        train_here(tiny, "out", epochs=14)
+    assert len(written) == 4  # the last one at the end
+    assert 60 <= written[0] < 100
+    assert all(400 <= later - earlier < 450 for earlier, later in pairwise(written[:3]))
+    timing = pd.read_csv(tiny.folder / "out/timing.csv")
+    assert timing["saving"].sum() == 30 and timing["saving"].sum() / timing["seconds"].sum() < 0.03
+    assert read_json(tiny.state_folder() / "epoch_000014_batch_0000.json")["timing"]["epochs"][-1]["epoch"] == 14
+
+
 @contextmanager
 def small_disk(place: Path, kilobytes: int) -> Iterator[None]:
     """A file system of that size."""
@@ -119,6 +244,23 @@ def test_full_disk_before_anything_is_written_is_told(tiny: TinyTraining) -> Non
             train_small(tiny, "out", epochs=1)
 
 
+@pytest.mark.parametrize("kilobytes", [12, 52])
+def test_full_disk_where_results_are_written_is_told_and_nothing_is_trained_again(
+    tiny: TinyTraining, in_one_go: InOneGo, kilobytes: int
+) -> None:
+    """Too small for model.keras; or for model.weights.h5, of which HDF5 tells in its own way."""
+    with small_disk(tiny.folder / "out", kilobytes):
+        with pytest.raises(Fault) as told:
+            train_small(tiny, "out", epochs=2)
+        assert told.value.messages == [
+            f"{tiny.folder / 'out'}: No space left on device; make room or mend it, then give the same command again: "
+            f"what was trained is kept in {tiny.state_folder()}"
+        ]
+        assert list((tiny.folder / "out").glob(".part-*")) == []
+    assert epochs_trained(train_small(tiny, "out", epochs=2)) == []
+    assert tiny.results("out") == in_one_go(2)
+
+
 @contextmanager
 def without_permission(folder: Path) -> Iterator[None]:
     """A folder that this process may read and not write."""
@@ -154,10 +296,10 @@ def test_no_permission_to_claim_is_told(open_folder: Path) -> None:
 def test_no_permission_to_write_a_state_leaves_those_that_are_there(open_folder: Path) -> None:
     model = small_network(SETTINGS, 0)
     compile_network(model, SETTINGS)
-    state = write_state(open_folder, model, Progress(), [], {"epochs": [], "seconds": 0.0, "saving": 0.0})
+    write_state(open_folder, model, Progress(), [], NO_TIMING)
     before = {file: file.read_bytes() for file in open_folder.iterdir()}
     with without_permission(open_folder), pytest.raises(PermissionError, match="epoch_000000_batch_0001"):
-        write_state(open_folder, model, Progress(batches=1), [], dict(state.record["timing"]))
+        write_state(open_folder, model, Progress(batches=1), [], NO_TIMING)
     assert {file: file.read_bytes() for file in open_folder.iterdir()} == before
 
 

@@ -16,6 +16,7 @@ FILES = (
     "README.md",
     "CHANGELOG.md",
     "results/README.md",
+    "tests/README.md",
     *(f"docs/{file.name}" for file in sorted((PROJECT / "docs").glob("*.md"))),
 )
 TEXT = {name: (PROJECT / name).read_text(encoding="utf-8") for name in FILES}

@@ -368,6 +368,34 @@ def test_what_was_done_with_images_is_told(inputs):
     )
 
 
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (
+            {"patients_known": False, "patients": 0, "without_patient": 306},
+            [
+                "Patients are not known, so that it cannot be told whether one has images both for training and for the test."
+            ],
+        ),
+        (
+            {"patients_known": True, "patients": 40, "without_patient": 7},
+            [
+                "No patient known has images both for training and for the test, by folder or list.",
+                "7 images of unknown patients, each taken for a patient of its own; 40 patients known.",
+            ],
+        ),
+        ({"patients_known": True, "patients": 47, "without_patient": 0}, ["No patient known has images both"]),
+    ],
+)
+def test_what_is_known_of_patients_is_told(inputs, known, told):
+    audit = {**inputs.audit, **known, "patients_in_train_and_test": {}}
+    words = " ".join("".join(Page(render_page(dataclasses.replace(inputs, audit=audit), PAGE)).text).split())
+    assert [line for line in told if line not in words] == []
+    assert ("of unknown patients" in words) == (len(told) == 2) and ("Patients are not known" in words) != known[
+        "patients_known"
+    ]
+
+
 def test_names_are_escaped_wherever_they_come_from(inputs):
     evil = "<script>alert('x')</script> onload=\" &amp;"
     hardware = {"processor": evil, "cores": 2, "memory": 10**9, "system": evil}

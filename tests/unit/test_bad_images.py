@@ -108,6 +108,7 @@ def padded() -> bytes:
 
 
 COLOUR = np.dstack([GREY, GREY.T[::-1], 255 - GREY])
+CMYK_JPEG = saved(Image.merge("CMYK", [Image.fromarray(COLOUR[..., n]) for n in (0, 1, 2, 0)]), "JPEG", quality=100)
 WHOLE = {"WindowCenter": 2040.5, "WindowWidth": 4081}  # 0 to 4080, by LINEAR
 STANDARD = {
     "empty file": b"",
@@ -132,8 +133,11 @@ STANDARD = {
     "colour of 12 bits in 16": png_bytes(COLOUR.astype(np.uint16) * 16, colour_type=2),
     "palette": palette(),
     "CMYK": saved(Image.merge("CMYK", [Image.fromarray(255 - GREY)] * 3 + [Image.new("L", (16, 16))]), "TIFF"),
+    "CMYK, JPEG": CMYK_JPEG,
     "1 bit": saved(Image.fromarray(GREY > 127), "PNG"),
     "alpha channel": saved(Image.merge("LA", [RAMP, OTHER]), "PNG"),
+    "alpha channel, in colour": png_bytes(np.dstack([COLOUR, GREY[::-1]]), colour_type=6),
+    "alpha channel, 16 bits": png_bytes(np.dstack([GREY, GREY[::-1]]).astype(np.uint16) * 257, colour_type=4),
     "turned by EXIF": turned(),
     "damaged EXIF": saved(RAMP, "PNG", pnginfo=damaged_exif()),
     "animated PNG": saved(RAMP, "PNG", save_all=True, append_images=[OTHER]),
@@ -182,8 +186,10 @@ STANDARD = {
 
 AS_DRAWN: dict[str, Any] = {
     **dict.fromkeys([case for case in STANDARD if case.startswith(("grey of", "float, ", "DICOM"))], GREY),
-    **dict.fromkeys(["PNG named .jpg", "palette", "CMYK", "alpha channel", "damaged EXIF"], GREY),
-    **dict.fromkeys(["colour of 16 bits", "DICOM in colour"], COLOUR),
+    **dict.fromkeys(["PNG named .jpg", "palette", "CMYK", "damaged EXIF"], GREY),
+    **dict.fromkeys(["alpha channel", "alpha channel, 16 bits"], GREY),
+    **dict.fromkeys(["colour of 16 bits", "DICOM in colour", "alpha channel, in colour"], COLOUR),
+    "CMYK, JPEG": np.asarray(Image.open(io.BytesIO(CMYK_JPEG)).convert("RGB")),
     "1 bit": np.where(GREY > 127, 255, 0),
     "turned by EXIF": np.asarray(Image.open(io.BytesIO(saved(LARGE, "JPEG")))),
     "DICOM, JPEG": None,
@@ -389,10 +395,40 @@ def test_bad_images_are_skipped_where_that_is_asked_for(root: Path) -> None:
     assert audit["faults"]["train/a/0.png"] == "empty (0 bytes)"
 
 
+def test_bad_images_alone_are_no_data_set(root: Path) -> None:
+    for file in root.rglob("*.png"):
+        file.write_bytes(b"")
+    run = run_index(root, "--on-bad-image", "skip")
+    assert run.returncode == 1 and not (root / "index.parquet").exists()
+    assert run.stderr.count("empty (0 bytes)") == 4 and run.stderr.endswith("error: no image can be used\n")
+
+
 def test_bad_images_that_are_skipped_do_not_bear_missing_ones(root: Path) -> None:
     (root / "list.csv").write_text("path\ntrain/a/fine.png\ntrain/b/gone.png\n")
     run = run_index(root, "--on-bad-image", "skip", "--image-list", str(root / "list.csv"))
     assert run.returncode == 1 and "gone.png: missing" in run.stderr and "missing_images: warn" in run.stderr
+
+
+def test_missing_and_other_files_are_a_line_each(root: Path) -> None:
+    """A folder of one's own against a list with hashes: an error, or a warning."""
+    rows = ["train/a/fine.png,", f"train/b/fine.png,{'0' * 64}", "test/a/gone.png,", f"test/b/fine.png,{'1' * 64}"]
+    (root / "list.csv").write_text("\n".join(["path,sha256", *rows]))
+    lines = [
+        f"{root}/test/a/gone.png: missing",
+        *(
+            f"{root}/{place}/b/fine.png: its contents are not those of the image list (SHA-256 differs)"
+            for place in ("test", "train")
+        ),
+    ]
+    stopped = run_index(root, "--image-list", str(root / "list.csv"))
+    assert stopped.returncode == 1 and not (root / "index.parquet").exists()
+    assert stopped.stderr.splitlines()[:-1] == [f"error: {line}" for line in lines]
+    assert "missing_images: warn" in stopped.stderr.splitlines()[-1]
+    warned = run_index(root, "--image-list", str(root / "list.csv"), "--missing-images", "warn")
+    assert warned.returncode == 0 and "4 images: 2 changed, 1 missing, 1 ok" in warned.stdout, warned.stdout
+    assert [line for line in warned.stdout.splitlines() if line.startswith("warning")] == [
+        f"warning: {line}" for line in lines
+    ]
 
 
 def test_bad_image_headers_tell_without_decoding(root: Path) -> None:

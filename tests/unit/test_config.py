@@ -1,7 +1,7 @@
 """The config: the study's values, its layers, and how faults are told."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jsonschema
@@ -11,6 +11,7 @@ from cxrflow.config.backbones import BACKBONES
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.schema import config_schema
 from cxrflow.config.settings import experiment_settings
+from cxrflow.config.training import Experiment
 from cxrflow.stage.faults import Fault
 
 
@@ -48,6 +49,66 @@ def test_the_study_is_what_the_design_says(study: dict[str, Any]) -> None:
     assert heads["multiclass_mobilenet"]["last_hidden_units"] == 32
 
 
+# What the study does where it could have done otherwise: Keras' defaults, and no way to train that it does not tell of.
+PLAIN_TRAINING = {
+    "image_size": 224,
+    "head_initialisation": "glorot_uniform",
+    "input_scaling": "study",
+    "backbone_batchnorm": "train",
+    "batchnorm_momentum": None,
+    "incomplete_batch": "dropped",
+    "optimizer": "adam",
+    "schedule": "constant",
+    "momentum": 0.0,
+    "weight_decay": 0.004,
+    "gradient_clip_norm": None,
+    "label_smoothing": 0.0,
+    "class_weights": "none",
+    "early_stopping": None,
+    "selected_epoch": "last",
+    "precision": "float32",
+    "deterministic": False,
+}
+
+
+def test_how_to_train_is_by_default_as_in_the_study(study: dict[str, Any]) -> None:
+    """In config.yaml, and where an experiment is read without it."""
+    for experiment in read_config(study).experiments.values():
+        assert {key: getattr(experiment, key) for key in PLAIN_TRAINING} == PLAIN_TRAINING
+    assert {key: Experiment.model_fields[key].get_default() for key in PLAIN_TRAINING} == PLAIN_TRAINING
+    own = {
+        "task",
+        "backbone",
+        "weights",
+        "frozen_layers",
+        "head",
+        "batch_size",
+        "learning_rate",
+        "loss",
+        "epochs",
+        "seeds",
+    }
+    assert set(Experiment.model_fields) == {*PLAIN_TRAINING, *own}
+
+
+def test_augmentation_is_by_default_that_of_the_study(study: dict[str, Any]) -> None:
+    numbers = {
+        "rotation_range": 50,
+        "width_shift_range": 0.2,
+        "height_shift_range": 0.2,
+        "shear_range": 0.25,
+        "zoom_range": 0.1,
+        "channel_shift_range": 20,
+        "horizontal_flip": True,
+        "vertical_flip": True,
+        "without_effect": ["featurewise_center", "featurewise_std_normalization", "zca_whitening"],
+    }
+    for config in (read_config(study), read_config({key: study[key] for key in study if key != "augmentation"})):
+        assert config.augmentation != "none" and config.augmentation.model_dump() == numbers
+        assert config.validation_augmented == "study"
+    assert read_config({**study, "augmentation": "none"}).augmentation == "none"
+
+
 def test_layers_of_an_experiment(study: dict[str, Any]) -> None:
     study["experiments"]["mine"] = {"like": "multiclass_mobilenet", "head": {"dropout": 0.25}, "epochs": 7}
     study["experiment_defaults"]["image_size"] = 192
@@ -73,6 +134,52 @@ def test_validation_is_the_studys_or_clean(study: dict[str, Any], written: Any) 
 @pytest.mark.parametrize(("written", "seeds"), [(1, [0]), (3, [0, 1, 2]), ([4, 2], [4, 2])])
 def test_seeds_are_a_number_or_a_list(study: dict[str, Any], written: Any, seeds: list[int]) -> None:
     assert read_config({**study, "seeds": written}).seeds == seeds
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"<": 1}, "<: unknown key"),
+        ({"<word>": 1}, "<word>: unknown key"),
+        ({"augmentation": {"<other>": 3}}, "augmentation.<other>: unknown key"),
+        ({"tasks": {"<x>": {"classes": 3}}}, "tasks.<x>.classes: 3: it should be a valid list"),
+        (
+            {"extras": {"<x>": {"like": "binary_inception_v3", "epochs": "y"}}},
+            "extras.<x>.epochs: 'y': it should be a valid integer, unable to parse string as an integer",
+        ),
+    ],
+)
+def test_a_key_that_looks_like_the_form_of_a_value_is_told(
+    study: dict[str, Any], changes: dict[str, Any], told: str
+) -> None:
+    assert told in faults_of({**study, **changes})
+
+
+@pytest.mark.parametrize("number", [10_001, 3_790_578_809, 10**26])
+def test_a_number_of_seeds_is_no_seed(study: dict[str, Any], number: int) -> None:
+    (fault,) = faults_of({**study, "seeds": number})
+    assert fault.startswith(f"seeds: {number}: more than 10,000 seeds") and "one seed is a list, [7]" in fault
+
+
+PATHS = ("images", "image_list", "split", "claims", "weights")
+
+
+@pytest.mark.parametrize("key", PATHS)
+def test_paths_that_no_command_or_rule_can_take(study: dict[str, Any], key: str) -> None:
+    assert faults_of({**study, key: "-x.csv"}) == [f"{key}: '-x.csv': begins as a flag does; write it as ./-x.csv"]
+    assert "holds a line break" in faults_of({**study, key: "x\ny.csv"})[0]
+    assert "holds a line break or another control character" in faults_of({**study, key: "x\0y.csv"})[0]
+    for name in ("a {b}.csv", "a <b>.csv"):
+        if key == "images":  # no input of a rule: its files are none of Snakemake's
+            assert read_config({**study, key: name}).images == name
+        else:
+            assert faults_of({**study, key: name})[0].startswith(f"{key}: '{name}': holds {{, }}, < or >, which Snakem")
+
+
+@pytest.mark.parametrize("name", ["..csv", "...csv", ".csv", "x/..", "a'b;$(touch c).csv"])
+def test_images_are_fetched_below_the_results_whatever_the_list_is_named(study: dict[str, Any], name: str) -> None:
+    folder = PurePath(str(read_config({**study, "images": "study", "image_list": name}).fetched_into()))
+    assert folder.parts[0] == "images" and len(folder.parts) == 2 and ".." not in folder.parts
 
 
 def test_one_line_for_each_fault(study: dict[str, Any]) -> None:

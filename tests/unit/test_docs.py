@@ -82,6 +82,7 @@ def test_the_rule_graph_has_every_rule() -> None:
         "show_augmentation",
         "follow_training",
         "clean_states",
+        "join_results",
         "publish_results",
         "tabulate_results",
         "verify_results",

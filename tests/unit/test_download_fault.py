@@ -155,6 +155,21 @@ def test_chunked_bodies_are_read(server: FileServer, tmp_path: Path) -> None:
     assert fetch_one(server, tmp_path) is None
 
 
+def test_several_files_are_under_way_at_once(server: FileServer, tmp_path: Path) -> None:
+    all_are_there = threading.Barrier(3, timeout=60)
+
+    def with_the_others(handler: serve.Handler, contents: bytes, before: int) -> None:
+        all_are_there.wait()
+        serve.well(handler, contents, before)
+
+    files = [wanted(server, f"{number}.png") for number in range(6)]
+    for one in files:
+        server.files[f"first/{one.path}"] = FILE
+        server.behaviour[f"first/{one.path}"] = with_the_others
+    assert fetch_files(files, tmp_path, QUICK, workers=3) == []
+    assert whole_files(tmp_path) == {one.path: FILE for one in files}
+
+
 # ---- wrong files --------------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +265,19 @@ def test_pauses_grow_and_retry_after_is_heeded_within_bounds(
     assert [one for one in pauses if one] == [1, 2, 4, 60, 60, 60]
 
 
+@pytest.mark.parametrize("number", ["\N{SUPERSCRIPT TWO}", "-5", "1e3", "0x10", "9" * 5000, ""])
+def test_headers_that_hold_no_number(server: FileServer, tmp_path: Path, number: str) -> None:
+    def without_a_length(handler: serve.Handler, contents: bytes, _: int) -> None:
+        handler.head(200, Content_Length=number, Connection="close")
+        handler.wfile.write(contents)
+        handler.close_connection = True
+
+    busy = serve.at_first(serve.status(429, Retry_After=number), without_a_length)
+    server.behaviour[FIRST] = server.behaviour[SECOND] = busy
+    server.files[SECOND] = FILE
+    fetch_one(server, tmp_path, limits=HASTY)
+
+
 # ---- time and size ------------------------------------------------------------------------------------------------------
 
 
@@ -284,12 +312,17 @@ def test_an_endless_body_is_cut(server: FileServer, tmp_path: Path, known_length
     assert sum(file.stat().st_size for file in (tmp_path / PARTIAL).rglob("*") if file.is_file()) <= 50_000
 
 
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """The address of a port at which nobody listens, and nobody else can while it is bound here."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{deaf.getsockname()[1]}"
+
+
 def test_a_source_without_connection_is_not_asked_for_every_file(
-    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, nowhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
     files = [
         Wanted(f"{n}.png", Contents(None, sha256(FILE)), (f"{nowhere}/{n}.png", f"{server.address}/{FIRST}"))
         for n in range(20)
@@ -381,6 +414,34 @@ def test_a_redirect_to_nonsense_is_told(server: FileServer, tmp_path: Path, loca
     server.behaviour[FIRST] = serve.redirect(location)
     server.files[SECOND] = FILE
     assert fetch_one(server, tmp_path) is None
+
+
+@pytest.fixture
+def certificate(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate of this machine with its key (PEM), which is trusted meanwhile."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl makes the certificate of this test")
+    folder = tmp_path_factory.mktemp("certificate")
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "alone.pem")]
+    subprocess.run(["openssl", *words.split(), *files], check=True, capture_output=True)
+    both = folder / "both.pem"
+    both.write_bytes((folder / "alone.pem").read_bytes() + (folder / "key.pem").read_bytes())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "alone.pem"))
+    return both
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(server: FileServer, certificate: Path, tmp_path: Path) -> None:
+    with serving(certificate) as safe:
+        safe.files[FIRST] = FILE
+        for path, to in (("down", server.address), ("on", safe.address)):
+            safe.behaviour[path] = serve.redirect(f"{to}/{FIRST}")
+        files = [
+            Wanted(f"{p}.png", Contents(len(FILE), sha256(FILE)), (f"{safe.address}/{p}",)) for p in ("down", "on")
+        ]
+        (lost,) = fetch_files(files, tmp_path, QUICK)
+    assert lost.path == "down.png" and "redirects from https to http, which is not followed" in lost.why
+    assert whole_files(tmp_path) == {"on.png": FILE} and server.asked == []
 
 
 # ---- names --------------------------------------------------------------------------------------------------------------

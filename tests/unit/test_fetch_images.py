@@ -154,6 +154,8 @@ def test_the_studys_list_is_that_of_the_study(project: Path, study_data: Path) -
         ({"name": ["a"]}, "no column `path`; it has name"),
         ({"path": ["train/a/b.png"]}, "neither `sha256` nor `git_blob_sha1`"),
         ({"path": ["train/a/b.png"], "sha256": ["0" * 64], "bytes": ["many"]}, "'many' is not a whole number"),
+        ({"path": ["train/a/b.png"], "sha256": ["0" * 64], "bytes": ["²"]}, "'²' is not a whole number"),
+        ({"path": ["train/a/b.png"], "sha256": ["0" * 64], "bytes": ["1" * 5000]}, "1' is not a whole number"),
         ({"path": ["train/a/b.png"] * 2, "sha256": ["0" * 64] * 2}, "named twice"),
     ],
 )

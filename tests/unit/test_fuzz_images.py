@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from cxrflow.images.decode import read_header, read_image
 from cxrflow.stage.faults import Fault, one_line
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bad_images import LARGE, STANDARD, saved
 
 # Every case of docs/images.md, sound or not, and pictures with something to compress.
 SEEDS = [*STANDARD.values(), *(saved(LARGE.convert("RGB"), kind) for kind in ("PNG", "JPEG", "TIFF", "WEBP", "BMP"))]
 SEEDS += [saved(LARGE, "TIFF", compression=how) for how in ("tiff_lzw", "tiff_deflate", "jpeg")]
+
+# Three thousand inputs in the fuzz of texts and images together; HYPOTHESIS_PROFILE=search tries 2,000 new ones a test.
+fuzz = settings(max_examples=max(300, settings().max_examples))
 
 edits = st.lists(
     st.tuples(st.sampled_from(["set", "cut", "insert"]), st.floats(0, 1) | st.floats(0, 0.05), st.binary(max_size=8)),
@@ -55,21 +58,25 @@ def is_used_or_told(file: Path, content: bytes) -> bool:
     return True
 
 
+@fuzz
 @given(seed=st.sampled_from(SEEDS), changes=edits)
 def test_fuzz_damaged_files(file: Path, seed: bytes, changes: list[tuple[str, float, bytes]]) -> None:
     is_used_or_told(file, damaged(seed, changes))
 
 
+@fuzz
 @given(seed=st.sampled_from(SEEDS), share=st.floats(0, 1))
 def test_fuzz_files_that_are_cut_off(file: Path, seed: bytes, share: float) -> None:
     is_used_or_told(file, seed[: int(share * len(seed))])
 
 
+@fuzz
 @given(seed=st.sampled_from(SEEDS), other=st.sampled_from(SEEDS), share=st.floats(0, 0.5))
 def test_fuzz_heads_on_other_bodies(file: Path, seed: bytes, other: bytes, share: float) -> None:
     is_used_or_told(file, seed[: int(share * len(seed))] + other[int(share * len(other)) :])
 
 
+@fuzz
 @given(head=st.sampled_from([seed[:132] for seed in SEEDS] + [b"", b"\xff\xd8", b"BM"]), body=st.binary(max_size=300))
 def test_fuzz_noise(file: Path, head: bytes, body: bytes) -> None:
     is_used_or_told(file, head + body)

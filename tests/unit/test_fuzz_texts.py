@@ -5,14 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from cxrflow.claims.load import load_claims
 from cxrflow.config.read import laid_over, read_config, read_yaml
+from cxrflow.download.fetch import lies_below
+from cxrflow.fetch_images import licences, wanted_images
 from cxrflow.images.listing import LAYOUTS, Patients, list_images
 from cxrflow.split_images import split_by_table
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.tables import read_csv_as_text
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -21,8 +24,12 @@ STUDY_TEXT = (PROJECT / "config.yaml").read_bytes()
 IMAGE_LIST = (
     b"path,label,split,patient\ncovid/a.png,covid,training,p\nnormal/b.png,normal,test,\ncovid/c.png,covid,,q\n"
 )
+TO_FETCH = b"path,bytes,sha256,git_blob_sha1,licence\ntrain/covid/a.png,12,%064d,,CC0\ntest/b.png,,,%040d,\n" % (1, 2)
 SPLIT = b"image,subset\ncovid/a.png,training\nnormal/b.png,test\n"
 CLAIMS = b"".join((PROJECT / "examples/demo_claims.csv").read_bytes().splitlines(keepends=True)[:6])
+
+# Three thousand inputs in the fuzz of texts and images together; HYPOTHESIS_PROFILE=search tries 2,000 new ones a test.
+fuzz = settings(max_examples=max(300, settings().max_examples))
 
 words = st.sampled_from([*STUDY, *STUDY["experiments"]["binary_inception_v3"], "like", "layout", "patients", "kind"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.dates() | words
@@ -56,11 +63,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
 
+@fuzz
 @given(changes=st.dictionaries(words | st.text(max_size=5) | st.integers() | st.none(), values, max_size=3))
 def test_fuzz_of_configs_by_any_values(changes: dict[Any, Any]) -> None:
     result_or_fault(lambda: read_config({**STUDY, **changes}))
 
 
+@fuzz
 @given(data=st.data(), value=values)
 def test_fuzz_of_configs_by_one_value_anywhere(data: st.DataObject, value: Any) -> None:
     raw = copy.deepcopy(STUDY)
@@ -74,12 +83,14 @@ def test_fuzz_of_configs_by_one_value_anywhere(data: st.DataObject, value: Any) 
     result_or_fault(lambda: read_config(raw))
 
 
+@fuzz
 @given(changes=edits)
 def test_fuzz_of_yaml(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
     (folder / "config.yaml").write_bytes(edited(STUDY_TEXT, changes))
     result_or_fault(lambda: read_config(laid_over(STUDY, read_yaml(folder / "config.yaml"))))
 
 
+@fuzz
 @given(changes=edits, layout=st.sampled_from(LAYOUTS), column=st.sampled_from([None, "patient", "p"]))
 def test_fuzz_of_image_lists(
     folder: Path, changes: list[tuple[float, int, bytes]], layout: str, column: str | None
@@ -98,15 +109,33 @@ def test_fuzz_of_image_lists(
         assert not any(image.startswith("/") or ".." in image.split("/") for image in index["image"])
 
 
+@pytest.fixture(scope="module")
+def index(folder: Path) -> pd.DataFrame:
+    (folder / "index.csv").write_bytes(IMAGE_LIST)
+    return list_images(folder, ["covid", "normal"], "listed", read_csv_as_text(folder / "index.csv", "x"))
+
+
+@fuzz
 @given(changes=edits)
-def test_fuzz_of_splits(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
-    (folder / "list.csv").write_bytes(IMAGE_LIST)
-    index = list_images(folder, ["covid", "normal"], "listed", read_csv_as_text(folder / "list.csv", "x"))
+def test_fuzz_of_splits(folder: Path, index: pd.DataFrame, changes: list[tuple[float, int, bytes]]) -> None:
     (folder / "split.csv").write_bytes(edited(SPLIT, changes))
     table = lambda: read_csv_as_text(folder / "split.csv", "split")  # noqa: E731
     result_or_fault(lambda: split_by_table(index.assign(status="ok"), ["covid", "normal"], table()))
 
 
+@fuzz
+@given(changes=edits)
+def test_fuzz_of_lists_to_fetch(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
+    (folder / "fetch.csv").write_bytes(edited(TO_FETCH, changes))
+    table = lambda: read_csv_as_text(folder / "fetch.csv", "image_list")  # noqa: E731
+    wanted = result_or_fault(lambda: wanted_images(table(), ["https://nowhere/{path}", "https://nowhere/{sha256}"]))
+    result_or_fault(lambda: licences(table()))
+    for one in wanted or []:
+        if lies_below(folder, one.path):
+            assert (folder / one.path).resolve().is_relative_to(folder.resolve())
+
+
+@fuzz
 @given(changes=edits)
 def test_fuzz_of_claims(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
     (folder / "claims.csv").write_bytes(edited(CLAIMS, changes))

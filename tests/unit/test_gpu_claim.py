@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cxrflow.machine import gpu_claim
+from cxrflow.machine import gpu_claim, own_device
 from cxrflow.machine.gpu_claim import claim_gpu, given_by_scheduler, gpu_ids, lock_folder
 from cxrflow.stage.faults import Fault
 
@@ -130,3 +130,46 @@ def test_gpus_by_the_drivers_files_or_its_program(tmp_path: Path, monkeypatch: p
 def test_what_a_scheduler_gives_is_taken(tmp_path: Path, environ: dict[str, str], gpus: list[str], given: bool) -> None:
     assert gpu_ids(environ, made_machine(tmp_path, A, B)) == gpus
     assert given_by_scheduler(environ) == given
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A backend that takes GPUs, two of them, and where they are claimed."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(own_device, "can_take_gpu", lambda: True)
+    monkeypatch.setattr(gpu_claim, "lock_folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("kind", "free"), [("gpu", "1"), ("cpu", "0")])
+def test_a_stage_has_a_gpu_of_its_own_where_it_takes_one(
+    two_gpus: Path, monkeypatch: pytest.MonkeyPatch, kind: str, free: str
+) -> None:
+    """Until it ends; one that the backend does not use is given back."""
+    seen = []
+    monkeypatch.setattr(own_device, "set_up_device", lambda *_: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]) or kind)
+    ends: list[Callable[[], None]] = []
+    monkeypatch.setattr(own_device.atexit, "register", ends.append)
+    assert own_device.set_up_own_device("auto", 2, 1, pytest.fail) == kind
+    assert seen == ["0"]
+    gpu, lock = claim_gpu(["0", "1"], 1, pytest.fail, two_gpus)
+    lock.close()
+    assert gpu == free
+    for end in ends:
+        end()
+    assert claim_gpu(["0", "1"], 1, pytest.fail, two_gpus)[0] == "0"
+
+
+def test_a_stage_on_the_processor_claims_nothing(two_gpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_device, "set_up_device", lambda *_: "cpu")
+    assert own_device.set_up_own_device("cpu", 2, 1, pytest.fail) == "cpu"
+    assert list(two_gpus.iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["train_model", "evaluate_model", "extract_features"])
+def test_stages_that_compute_with_a_network_claim_its_gpu(project: Path, stage: str) -> None:
+    rules = "".join(file.read_text() for file in (project / "workflow/rules").glob("*.smk"))
+    command = rules.split(f"python -m cxrflow.{stage} ")[1].split('"""')[0]
+    assert "--trainings-per-gpu {params.trainings_per_gpu:q}" in command
+    assert "set_up_own_device(" in (project / f"workflow/cxrflow/{stage}.py").read_text()

@@ -14,7 +14,8 @@ import pytest
 from cxrflow.cache_pixels import cache_pixels
 from cxrflow.download.contents import git_blob_sha1_of_file
 from cxrflow.images.decode import decode_image
-from cxrflow.index_images import Store, index_images
+from cxrflow.images.store import Store
+from cxrflow.index_images import index_images
 from cxrflow.stage.files import sha256_of_file
 
 CLASSES = ["covid", "normal"]

@@ -63,6 +63,25 @@ def test_an_epoch_of_more_than_a_million_rows_stays_one_row_group(tmp_path: Path
     assert len(read_epoch(manifest, 1)) == count
 
 
+def test_of_other_epochs_nothing_is_read(tmp_path: Path) -> None:
+    """Their bytes may be anything."""
+    manifest = tmp_path / "epochs_3.parquet"
+    write_manifest(manifest, epochs(3))
+    metadata = pq.ParquetFile(manifest).metadata
+    columns = [metadata.row_group(1).column(place) for place in range(metadata.num_columns)]
+    begin = min(column.dictionary_page_offset or column.data_page_offset for column in columns)
+    end = begin + sum(column.total_compressed_size for column in columns)
+    last = metadata.row_group(2)
+    length = sum(last.column(place).total_compressed_size for place in range(last.num_columns))
+    data = manifest.read_bytes()
+    manifest.write_bytes(b"PAR1" + bytes(begin - 4) + data[begin:end] + bytes(length) + data[end + length :])
+    assert manifest.stat().st_size == len(data)
+    pd.testing.assert_frame_equal(read_epoch(manifest, 2), epochs(3)[1])
+    for other in (1, 3):
+        with pytest.raises(OSError):
+            read_epoch(manifest, other)
+
+
 def test_epochs_are_taken_one_at_a_time(tmp_path: Path) -> None:
     """The next epoch is asked for when the one before it has been written: none waits in memory."""
     manifest = tmp_path / "epochs_3.parquet"

@@ -122,7 +122,8 @@ def moving_statistics(model: keras.Model) -> list[np.ndarray]:
 
 def one_step(model: keras.Model) -> None:
     random = np.random.default_rng(0)
-    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="categorical_crossentropy", jit_compile=False)
+    # Eagerly: to make a graph of so many layers takes longer than their one step.
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="categorical_crossentropy", run_eagerly=True)
     model.train_on_batch(random.uniform(0, 255, (8, 32, 32, 3)), np.eye(4)[random.integers(0, 4, 8)])
 
 
@@ -197,6 +198,33 @@ def test_batchnorm_momentum(project: Path) -> None:
     assert momenta() == {0.99}
     assert momenta(batchnorm_momentum=0.8) == {0.8}
     assert momenta(batchnorm_momentum=0.8, backbone_batchnorm="inference") == {0.8}
+
+
+def test_batchnorm_momentum_weighs_what_was_before(project: Path) -> None:
+    """The moving mean m, 0 at first, becomes momentum * m + (1 - momentum) * mean of the batch."""
+    model = build_network(small(project, batchnorm_momentum=0.75, frozen_layers=0), seed=0)
+    layer = next(one for one in model._flatten_layers() if isinstance(one, keras.layers.BatchNormalization))
+    first, second = np.random.default_rng(0).normal(3, 1, (2, 4, 5, 5, layer.moving_mean.shape[0])).astype(np.float32)
+    for batch in (first, second):
+        layer(batch, training=True)
+    means = [batch.mean(axis=(0, 1, 2)) for batch in (first, second)]
+    np.testing.assert_allclose(np.asarray(layer.moving_mean), 0.75 * 0.25 * means[0] + 0.25 * means[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_that_of_what_is_computed(project: Path, precision: str) -> None:
+    """Weights, pixels and probabilities are float32 in any."""
+    settings = small(project, precision=precision, input_scaling="imagenet")
+    model = build_network(settings, seed=0)
+    kinds = {layer.name: layer.compute_dtype for layer in model.layers}
+    scaling, backbone, head, last_hidden, output = list(kinds)[1:]
+    assert (head, last_hidden, output) == ("head", "last_hidden", "output")
+    assert {kinds[name] for name in (backbone, head, last_hidden)} == {precision}
+    assert {kinds[name] for name in (scaling, output)} == {"float32"}
+    inner = {layer.compute_dtype for name in (backbone, head) for layer in model.get_layer(name).layers}
+    assert inner == {precision}
+    assert {str(variable.dtype) for variable in model.weights} == {"float32"}
+    assert model.output.dtype == "float32"
 
 
 def test_faults_of_networks(project: Path, tmp_path: Path) -> None:

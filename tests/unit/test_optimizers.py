@@ -52,6 +52,45 @@ def test_the_config_names_it() -> None:
     assert isinstance(sgd, keras.optimizers.SGD) and (sgd.momentum, sgd.global_clipnorm) == (0.75, 2.0)
 
 
+def by_hand(settings: dict[str, Any], weights: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
+    """Sutskever et al. 2013 (momentum), Kingma and Ba 2015 (adam), Loshchilov and Hutter 2019 (adamw), in double precision."""
+    rate, velocity, first, second = settings["learning_rate"], 0.0, 0.0, 0.0
+    for step, gradient in enumerate(gradients, start=1):
+        if settings["optimizer"] == "sgd":
+            velocity = settings["momentum"] * velocity - rate * gradient
+            weights = weights + velocity
+            continue
+        if settings["optimizer"] == "adamw":
+            weights = weights - rate * settings["weight_decay"] * weights
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        corrected = rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+        weights = weights - corrected * first / (np.sqrt(second) + 1e-7)
+    return weights
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw", "weight_decay": 0.5},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.9},
+    ],
+    ids=["adam", "adamw", "sgd", "momentum"],
+)
+def test_steps_are_those_of_the_formulas(changes: dict[str, Any]) -> None:
+    settings = {**SETTINGS, "learning_rate": 0.01, **changes}
+    random = np.random.default_rng(1)
+    initial, *gradients = random.normal(size=(6, 40)).astype(np.float32)
+    variable = keras.Variable(initial)
+    optimizer = make_optimizer(settings)
+    optimizer.build([variable])
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+    wanted = by_hand(settings, initial.astype(np.float64), [gradient.astype(np.float64) for gradient in gradients])
+    np.testing.assert_allclose(np.asarray(variable), wanted, rtol=0, atol=2e-6)
+
+
 def test_gradient_clip_norm_is_that_of_all_gradients_together() -> None:
     """Plain SGD with rate 1 moves by the gradients themselves: far longer ones are cut to the norm."""
     settings = {**SETTINGS, "optimizer": "sgd", "learning_rate": 1.0, "gradient_clip_norm": 0.125}

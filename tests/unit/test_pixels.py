@@ -50,6 +50,13 @@ def test_the_cache_gives_back_what_was_decoded(image_folder: Path, tmp_path: Pat
     np.testing.assert_array_equal(stacked[0], pixels[images[2]])
 
 
+def test_names_of_digits_are_names(tmp_path: Path) -> None:
+    """A listed file may be named by a number alone."""
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 4, 3), np.uint8))
+    write_table(tmp_path / "a.csv", pd.DataFrame({"image": ["007", "1", "2e5"], "sha256": ["0", "1", "2"]}))
+    assert list(open_pixels([tmp_path / "a.npy"])) == ["007", "1", "2e5"]
+
+
 def test_a_cache_whose_names_do_not_fit(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 4, 4, 3), np.uint8))
     write_table(tmp_path / "a.csv", pd.DataFrame({"image": ["x"]}))

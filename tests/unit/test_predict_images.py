@@ -1,9 +1,13 @@
 """Predictions for new images: as in the run itself, with a word on what is unlike its images; no model with code is loaded."""
 
+import contextlib
 import json
+import os
 import pickle
+import re
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +20,7 @@ import pytest
 from cxrflow.images.decode import decode_image
 from cxrflow.index_images import index_images
 from cxrflow.networks.load import load_network
-from cxrflow.predict_images import NOT_COMPARED, images_named, predict_images, reference_of, unlike
+from cxrflow.predict_images import NOT_COMPARED, images_named, main, predict_images, reference_of, unlike
 from cxrflow.stage.faults import Fault
 
 CLASSES = ["covid", "normal"]
@@ -80,10 +84,29 @@ def test_a_csv_names_files_as_seen_from_itself(image_folder: Path, tmp_path: Pat
         images_named([tmp_path / "empty"])
 
 
+MADE_BY = {"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}
+
+
+def test_odd_names_are_predicted_or_told(model: keras.Model, tmp_path: Path, draw: Callable[..., None]) -> None:
+    odd = tmp_path / "new/a 'b\" {c}; $(touch GOT_OUT), <script> é.png"
+    draw(odd, 1)
+    table = predict_images(model, CLASSES, SIZE, "nearest", images_named([tmp_path / "new"]), None)
+    table.to_csv(tmp_path / "new.csv", index=False)
+    assert pd.read_csv(tmp_path / "new.csv")["image"].tolist() == [str(odd)]
+    for name in ("x\ny.png", os.fsdecode(b"x\xe9.png")):
+        odd.with_name(name).write_bytes(odd.read_bytes())
+    odd.with_name("loop").symlink_to(".")
+    with pytest.raises(Fault) as caught:
+        images_named([tmp_path / "new"])
+    told = ["a link to a folder", "line break or another control character; rename it", "not UTF-8; rename it"]
+    assert len(caught.value.messages) == 3
+    assert all(any(words in message for message in caught.value.messages) for words in told)
+
+
 def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     training = tmp_path / "training.json"
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}))
+    training.write_text(json.dumps(MADE_BY))
     index_images(image_folder, CLASSES)[0].to_parquet(tmp_path / "images.parquet")
     (image_folder / "test/covid/x.png").write_bytes(b"")
 
@@ -99,12 +122,43 @@ def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) ->
     done = run("--on-bad-image", "skip")
     assert done.returncode == 0 and "4 images predicted, 1 left out" in done.stdout, done.stderr
     assert len(pd.read_csv(tmp_path / "new.csv")) == 5
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": 32}, "resampling": "nearest"}))
-    other = run()
-    assert other.returncode == 1 and "--training: 32 px and 2 classes, but the network takes" in other.stderr
-    training.write_text(json.dumps({"classes": CLASSES, "settings": {"image_size": SIZE}}))
-    older = run()
-    assert older.returncode == 1 and "--training: does not tell by which `resampling`" in older.stderr
+    for name, flag in (("training.json", "--training"), ("images.parquet", "--reference")):
+        kept = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(b"PAR1[[[[")
+        damaged = run()
+        assert damaged.returncode == 1 and f"error: {flag}: {tmp_path / name}: " in damaged.stderr
+        assert "Traceback" not in damaged.stderr
+        (tmp_path / name).write_bytes(kept)
+    keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
+    shapeless = run()
+    assert "error: --model: the network does not tell the shape of its input" in shapeless.stderr
+
+
+@pytest.mark.parametrize(
+    ("training", "told"),
+    [
+        ({**MADE_BY, "settings": {"image_size": 32}}, "--training: 32 px and 2 classes, but the network takes"),
+        ({key: MADE_BY[key] for key in ("classes", "settings")}, "--training: does not tell by which `resampling`"),
+    ],
+    ids=["of another network", "without resampling"],
+)
+def test_the_trainings_record_must_fit(
+    model: keras.Model,
+    image_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    training: dict[str, Any],
+    told: str,
+) -> None:
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "training.json").write_text(json.dumps(training))
+    files = {"model": "model.keras", "training": "training.json", "table": "new.csv"}
+    named = [part for flag, name in files.items() for part in (f"--{flag}", str(tmp_path / name))]
+    monkeypatch.setattr(sys, "argv", ["predict_images.py", *named, "--images", str(image_folder / "test")])
+    monkeypatch.setattr("cxrflow.predict_images.set_up_device", lambda *_: "cpu")  # this process has it set up
+    with pytest.raises(Fault, match=re.escape(told)):
+        main()
+    assert not (tmp_path / "new.csv").exists()
 
 
 # ---- models with code -------------------------------------------------------------------------------------------------
@@ -167,6 +221,21 @@ def test_parts_that_are_not_layers_of_keras_are_refused(
 
     with pytest.raises(Fault, match="which may run code"):
         load_network(changed_config(model, tmp_path / "model.keras", change))
+
+
+@pytest.mark.parametrize("name", ["../GOT_OUT", "assets/../../GOT_OUT", "/GOT_OUT", "assets/link/GOT_OUT"])
+def test_a_network_writes_nowhere(model: keras.Model, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "inner/model.keras"
+    path.parent.mkdir()
+    model.save(path)
+    link = zipfile.ZipInfo("assets/link")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, str(tmp_path))
+        archive.writestr(f"{tmp_path}{name}" if name.startswith("/") else name, b"x")
+    with contextlib.suppress(Fault), warnings.catch_warnings(action="ignore"):
+        load_network(path)
+    assert not [*tmp_path.rglob("GOT_OUT")] and not Path("/GOT_OUT").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", pickle.dumps(print), b"{}"])

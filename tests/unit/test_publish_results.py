@@ -11,10 +11,12 @@ from cxrflow.claims.score import score
 from cxrflow.config.read import read_yaml
 from cxrflow.config.settings import whole_settings
 from cxrflow.publish_results import publish_results
+from cxrflow.published.folder import changed_files
+from cxrflow.published.judged import scorecard_again
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import read_json, write_json, write_table, write_text
 from cxrflow.tabulate_results import results_table, with_table
-from cxrflow.verify_results import changed_files, differing_rows, scorecard_again
+from cxrflow.verify_results import differing_rows
 from made_results import ROOT, made_config, make_results
 
 CLAIMS = ROOT / "workflow/resources/claims.csv"

@@ -385,6 +385,17 @@ def test_all_checks_run_with_their_times(checkout: Checkout) -> None:
     assert len(re.findall(r"^  \d+ s$", told, re.MULTILINE)) == 6
 
 
+@pytest.mark.parametrize(
+    ("cores", "workers"),
+    [((), ["logical", "--maxprocesses", "4"]), (("CORES=10",), ["10"]), (("CORES=1",), ["0"])],
+    ids=["all", "ten", "one"],
+)
+def test_tests_run_side_by_side(checkout: Checkout, cores: tuple[str, ...], workers: list[str]) -> None:
+    for target, chosen in (("test", ["not slow"]), ("test-slow", ["slow", "--ignore", "tests/slurm"])):
+        assert checkout.make(target, *cores).returncode == 0
+        assert checkout.asked()[-1] == ["-m", "pytest", "-n", *workers, "--dist", "loadfile", "-m", *chosen]
+
+
 def test_clean_says_what_it_deletes_and_leaves_what_is_the_users(checkout: Checkout) -> None:
     kept = [
         ".venv/bin/python",

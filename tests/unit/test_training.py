@@ -127,11 +127,11 @@ def test_schedule_sets_the_rate_of_the_epoch(split: pd.DataFrame, pixels: dict[s
         np.testing.assert_array_equal(a, b)  # a rate of 0 moves nothing
 
 
-def plain_network() -> keras.Model:
+def plain_network(outputs: int = 1) -> keras.Model:
     """Without dropout and batch normalisation: what it says in training can be asked of it before."""
     keras.utils.set_random_seed(7)
     layers = [keras.Input((12, 12, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
-    return keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
+    return keras.Sequential([*layers, keras.layers.Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax")])
 
 
 @pytest.mark.parametrize(("smoothing", "weights"), [(0.0, "none"), (0.2, "none"), (0.0, {"dark": 0.5, "light": 3.0})])
@@ -149,6 +149,26 @@ def test_loss_of_a_batch_by_hand(
         split, pixels, plain_network(), epochs=1, batch_size=22, label_smoothing=smoothing, class_weights=weights
     )[2]
     assert history["loss"].item() == pytest.approx(np.mean(counts * each), rel=1e-5)
+
+
+@pytest.mark.parametrize(("smoothing", "weights"), [(0.0, "none"), (0.2, "none"), (0.1, {"dark": 0.5, "light": 3.0})])
+def test_loss_of_a_batch_over_classes_by_hand(
+    split: pd.DataFrame, pixels: dict[str, np.ndarray], smoothing: float, weights: Any
+) -> None:
+    """Categorical cross-entropy; a smoothed target has its share of 1 / classes everywhere. Validation is not weighted."""
+    images = {subset: split[split["subset"] == subset] for subset in ("training", "validation")}
+
+    def wanted(subset: str) -> np.ndarray:
+        p = plain_network(2).predict_on_batch(np.stack([pixels[i] for i in images[subset]["image"]]).astype(np.float32))
+        y = np.eye(2)[(images[subset]["class"] == "light").astype(int)] * (1 - smoothing) + smoothing / 2
+        return -(y * np.log(p)).sum(axis=1)
+
+    counts = 1.0 if weights == "none" else images["training"]["class"].map(weights).to_numpy()
+    changes = {"loss": "categorical_crossentropy", "label_smoothing": smoothing, "class_weights": weights}
+    still = {"optimizer": "sgd", "learning_rate": 1e-30}  # validation sees the network as it was
+    history = train(split, pixels, plain_network(2), epochs=1, batch_size=22, **changes, **still)[2]
+    assert history["loss"].item() == pytest.approx(np.mean(counts * wanted("training")), rel=1e-5)
+    assert history["val_loss"].item() == pytest.approx(np.mean(wanted("validation")), rel=1e-5)
 
 
 def test_class_weights_balanced_are_those_of_scikit_learn(split: pd.DataFrame) -> None:
@@ -208,6 +228,11 @@ def test_the_best_epoch_is_kept(split: pd.DataFrame, pixels: dict[str, np.ndarra
 def test_numbers_that_are_not_finite_end_the_run(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
     with pytest.raises(Fault, match="epoch 1, step 2: the training loss is nan"):
         train(split, pixels, learning_rate=float("nan"), epochs=2)
+    # In the only step of the epoch: validation is the first to see what became of it.
+    with pytest.raises(
+        Fault, match=r"epoch 1, step 1: the validation loss is nan; in it were the validation rows 0 to 5 "
+    ):
+        train(split, pixels, learning_rate=float("nan"), epochs=2, batch_size=22)
 
 
 @given(images=st.integers(1, 50), batch_size=st.integers(1, 12))

@@ -19,7 +19,8 @@ import yaml
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # Loaded once for all dry runs; nothing of cxrflow, which each copy of the project has for itself.
-CONTEXT.set_forkserver_preload(["snakemake.cli", "snakemake.workflow", "pydantic", "numpy", "PIL.Image", "psutil"])
+SNAKEMAKE = ["snakemake.cli", "snakemake.workflow", "snakemake.report.html_reporter", "requests", "smart_open"]
+CONTEXT.set_forkserver_preload([*SNAKEMAKE, "pydantic", "numpy", "PIL.Image", "psutil"])
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,16 @@ class Plan:
     """What a dry run says: jobs as `rule wildcard wildcard`, and the epochs that would be trained."""
 
     jobs: frozenset[str]
-    epochs: int
+    epochs_of: Mapping[str, int]
+    """Those that a job would train, of the jobs that train."""
     commands: Mapping[str, str]
     inputs: Mapping[str, list[str]]
     outputs: Mapping[str, list[str]]
     lines: list[str]
+
+    @property
+    def epochs(self) -> int:
+        return sum(self.epochs_of.values())
 
 
 def copy_project(project: Path, folder: Path) -> None:
@@ -113,7 +119,9 @@ def _plan(folder: str, flags: list[str], variables: dict[str, str], rebuild_outd
         names = {" ".join([job.rule, *job.wildcards.values()]): job for job in jobs}
         question.send(
             {
-                "epochs": sum(verdict_on(job, makers).epochs for job in jobs if job.rule == "train_model"),
+                "epochs_of": {
+                    name: verdict_on(job, makers).epochs for name, job in names.items() if job.rule == "train_model"
+                },
                 "commands": {name: job.command for name, job in names.items()},
                 "inputs": {name: list(job.inputs) for name, job in names.items()},
                 "outputs": {name: list(job.outputs) for name, job in names.items()},

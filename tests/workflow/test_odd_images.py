@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cxrflow.images.pixels import open_pixels
 from PIL import Image
 from tiny_run import TINY
 
-ODD_NAME = "a b'c\"d {wildcards.x} {e}; $(touch GOT_OUT) `touch GOT_OUT` <script> & %i \\ -- é 胸.png"
+ODD_NAME = "2 a b'c\"d {wildcards.x} {e}; $(touch GOT_OUT) `touch GOT_OUT` <script> & %i \\ -- é 胸.png"
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Two classes of six and two pictures; one has an odd name, one is a deep TIFF."""
-    root = tmp_path / "images {of} 'mine'; $(touch GOT_OUT)"
+    root = tmp_path / "images {of} <mine> 'x'; $(touch GOT_OUT)"
     for number, place in enumerate(f"{subset}/{name}" for subset in ("train", "test") for name in ("covid", "normal")):
         (root / place).mkdir(parents=True)
         for image in range(6 if place.startswith("train") else 2):
@@ -55,4 +56,56 @@ def test_odd_names_reach_no_shell(snakemake: Any, project: Path, images: Path, t
     name = f"train/covid/{ODD_NAME}"
     assert name in set(pd.read_csv(tmp_path / WANTED[1])["image"])
     assert name in set(pd.read_csv((tmp_path / WANTED[2]).with_suffix(".csv"))["image"])
+    assert not [*tmp_path.rglob("GOT_OUT"), *project.glob("GOT_OUT")]
+
+
+@pytest.mark.slow
+def test_odd_names_up_to_the_report(snakemake: Any, project: Path, images: Path, tmp_path: Path) -> None:
+    """On the page, in its pictures, in all tables; the image that cannot be used is listed."""
+    (images / "train/covid/<script>alert(2)<.png").write_bytes(b"")
+    small = {"like": "binary_inception_v3", "backbone": "MobileNet", "frozen_layers": 0}
+    changes = {"experiments": {"small": small}, "only": ["small"], "on_bad_image": "skip", "embed_images": "all"}
+    run = snakemake(tmp_path, *config_of(images, **changes))
+    assert run.returncode == 0, run.stdout + run.stderr
+    results = tmp_path / "results/tiny"
+    page = (results / "report/index.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;alert(2)&lt;.png: empty (0 bytes)" in page
+    assert "Patients are not known" in page
+    shown = json.loads((results / "plots/augmentation/binary.json").read_text())["shown"]
+    assert f"train/covid/{ODD_NAME}" in {one["image"] for one in shown}
+    for file in results.rglob("*.svg"):
+        assert "<script" not in file.read_text(encoding="utf-8")
+    assert not [*tmp_path.rglob("GOT_OUT"), *project.glob("GOT_OUT")]
+
+
+@pytest.mark.slow
+def test_a_list_of_odd_names(snakemake: Any, project: Path, images: Path, tmp_path: Path) -> None:
+    """Classes, split and patients of a CSV, whose own name is odd, too, and one of whose images is named by a number."""
+    image_list = tmp_path / "list %i 'q' \"r\"; $(touch GOT_OUT) & \\ é.csv"
+    (images / "007").write_bytes((images / "train/covid/4.png").read_bytes())
+    rows = [("007", "a", "training", "p <script>"), (f"train/covid/{ODD_NAME}", "a", "validation", "p <script>")]
+    rows += [(f"train/covid/{n}.png", "a", subset, "") for n, subset in ((1, "training"), (2, "training"), (3, "test"))]
+    rows += [
+        (f"train/normal/{n}.png", "b", subset, f"q{n}") for n, subset in enumerate(("training", "validation", "test"))
+    ]
+    table = pd.DataFrame(rows, columns=["path", "label", "split", "subject"])
+    table.to_csv(image_list, index=False)
+    task = {"mine": {"classes": ["a", "b"]}}
+    changes = {"layout": "listed", "image_list": str(image_list), "split": "listed", "patients": {"column": "subject"}}
+    changes |= {
+        "tasks": task,
+        "experiments": {"mine": {"like": "binary_inception_v3", "task": "mine"}},
+        "only": ["mine"],
+    }
+    wanted = [f"results/tiny/{name}" for name in ("data_audit.json", "split/mine.csv", "pixels/32/a.npy")]
+    run = snakemake(tmp_path, *wanted, *config_of(images, **changes))
+    assert run.returncode == 0, run.stdout + run.stderr
+    split = pd.read_csv(tmp_path / wanted[1], dtype=str, keep_default_na=False).set_index("image")
+    assert split["subset"].to_dict() == dict(zip(table["path"], table["split"], strict=True))
+    assert split.loc["007", "patient"] == "p <script>"
+    assert "007" in open_pixels([tmp_path / wanted[2]])
+    log = (tmp_path / "results/tiny/logs/split_images/mine.log").read_text()
+    assert "warning: patient p <script> has images in training and validation" in log
+    audit = json.loads((tmp_path / wanted[0]).read_text())
+    assert (audit["images"], audit["patients"], audit["without_patient"]) == (8, 4, 3)
     assert not [*tmp_path.rglob("GOT_OUT"), *project.glob("GOT_OUT")]

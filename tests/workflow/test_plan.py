@@ -46,6 +46,11 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
         pytest.param({"claims": "study"}, jobs(1, 1, 8, 1, score_claims=1), id="claims"),
         pytest.param({"weights": "imagenet"}, jobs(1, 1, 8, 1, fetch_weights=1), id="weights of Keras"),
         pytest.param({"augmentation": "none"}, jobs(1, 1, 8, 1, plot_augmentation=0), id="no augmentation"),
+        pytest.param(
+            {"patients": {"pattern": r"^(?P<who>\w{3})_"}, "remarks": ["of {some} <kind>"]},
+            jobs(1, 1, 8, 1),
+            id="braces in values",
+        ),
         pytest.param({"embed_images": "none"}, jobs(1, 1, 8, 1, plot_augmentation=0), id="no pictures"),
         pytest.param(
             {

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from test_rerun_table import (
     body_changed,
     change_text,
     draw_images,
+    made_with,
     onwards,
     replace_image,
     retrained,
@@ -101,13 +103,15 @@ def real(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *configs: str) -> tuple[set[str], int, int]:
+def run(folder: Path, *configs: str, program: str = "snakemake", says: str = "") -> tuple[set[str], int, int]:
     """Run it: the jobs that ran, the epochs that were trained, the images that were decoded."""
     jobs = dry_run(folder, "table.yaml", *configs, arguments=["--forceall"]).outputs
     begin, stored = time.time(), stored_images(folder)
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "table.yaml", *configs]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", program, "--cores", "2", "--configfile", "table.yaml", *configs]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert says in done.stdout, done.stdout
     records = {output: json.loads(file.read_text()) for output, file in metadata(folder).items()}
     ran = {job for job, outputs in jobs.items() if records[outputs[0]]["starttime"] >= begin}
     logs = {job: (folder / records[jobs[job][0]]["log"][0]).read_text() for job in ran}
@@ -141,3 +145,46 @@ def test_rerun_table_for_real(real: Path, tmp_path: Path, row: Real) -> None:
     assert sorted(ran) == sorted(wanted)
     assert (epochs, decoded) == (row.epochs, row.decoded)
     assert dry_run(folder, "table.yaml", change).jobs == frozenset()
+
+
+def trained_with(keras: str) -> Callable[[Path], None]:
+    """The training is another one, with a state of its own, as an older Keras would have made it."""
+
+    def edit(folder: Path) -> None:
+        made_with("keras")(folder)
+        (file,) = folder.glob("results/table/runs/*/*/training.json")
+        record = json.loads(file.read_text())
+        (folder / "results/states" / record["identity"]).rename(folder / "results/states/of_old_versions")
+        record["what_identifies_it"]["versions"]["keras"] = record["versions"]["keras"] = keras
+        status = file.stat()
+        file.write_text(json.dumps({**record, "identity": "of_old_versions"}))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    return edit
+
+
+OUTDATED = [
+    (
+        Real("scikit-learn", onwards("embed_features", "evaluate_model"), edit=made_with("scikit-learn")),
+        f"embed_features: scikit-learn 0.1, now {version('scikit-learn')}",
+    ),
+    (
+        Real("keras", onwards("check_network", "train_model"), epochs=2, edit=trained_with("3.0.0")),
+        f"train_model: keras 3.0.0, now {version('keras')}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "says"), [pytest.param(*one, id=one[0].change) for one in OUTDATED])
+def test_rebuild_outdated_for_real(real: Path, tmp_path: Path, row: Real, says: str) -> None:
+    """What other versions made runs by itself no more than before; when it is asked for, it is told and made again, once."""
+    folder, rebuild = tmp_path / "copy", "cxrflow.rebuild_outdated"
+    shutil.copytree(real, folder, symlinks=True)
+    assert row.edit
+    row.edit(folder)
+    assert dry_run(folder, "table.yaml").jobs == frozenset()
+    ran, epochs, decoded = run(folder, program=rebuild, says=says)
+    assert sorted(ran) == sorted(row.jobs & JOBS)
+    assert (epochs, decoded) == (row.epochs, 0)
+    assert dry_run(folder, "table.yaml").jobs == frozenset()
+    assert run(folder, program=rebuild, says="Nothing was made with other versions") == (set(), 0, 0)

@@ -3,12 +3,14 @@
 The run is one of made files, which Snakemake takes for finished; the epochs are those that `make why` foresees.
 """
 
+import ast
 import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +137,15 @@ def finished(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def planned(finished: Path, row: Row, tmp_path: Path) -> Plan:
+def planned(finished: Path, row: Row, tmp_path: Path, *arguments: str) -> Plan:
     folder = finished
     if row.edit:
         folder = tmp_path / "copy"
         shutil.copytree(finished, folder, symlinks=True)
         row.edit(folder)
     write_config(tmp_path / "change.yaml", row.config)
-    return dry_run(folder, "table.yaml", str(tmp_path / "change.yaml"), variables=row.variables)
+    change = str(tmp_path / "change.yaml")
+    return dry_run(folder, "table.yaml", change, arguments=arguments, variables=row.variables)
 
 
 def change_text(file: str, old: str, new: str) -> Callable[[Path], None]:
@@ -193,7 +196,21 @@ def laid_over(folder: Path) -> None:
 
 def records_lost(folder: Path) -> None:
     shutil.rmtree(folder / ".snakemake")
+
+
+def moved_below_a_fresh_clone(folder: Path) -> None:
+    records_lost(folder)
     laid_over(folder)
+
+
+def copied_to_another_name(folder: Path) -> None:
+    shutil.copytree(folder / "results/table", folder / "results/other")
+
+
+def every_module_reformatted(folder: Path) -> None:
+    """Without comments, with other line breaks and quotes."""
+    for file in (folder / "workflow/cxrflow").rglob("*.py"):
+        file.write_text("# another\n" + ast.unparse(ast.parse(file.read_text())) + "\n")
 
 
 def one_more_image(folder: Path) -> None:
@@ -202,6 +219,11 @@ def one_more_image(folder: Path) -> None:
 
 def rename(before: str, after: str) -> Callable[[Path], None]:
     return lambda folder: (folder / before).rename(folder / after) and None
+
+
+def class_renamed(folder: Path) -> None:
+    for subset in ("train", "test"):
+        rename(f"images/{subset}/pneumonia_vir", f"images/{subset}/viral")(folder)
 
 
 def replace_image(name: str) -> Callable[[Path], None]:
@@ -225,10 +247,22 @@ def replaced_by_an_older_one(file: str, contents: bytes) -> Callable[[Path], Non
 
 
 def branch_switched_and_back(folder: Path) -> None:
-    file = folder / "workflow/cxrflow/training/engine.py"
-    text = file.read_text()
-    file.write_text("raise SystemExit\n")
-    file.write_text(text)
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=nobody", "-c", "user.email=nobody"]
+        subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+    project = ["Snakefile", "config.yaml", "envs", "examples", "profiles", "workflow"]
+    git("init", "--initial-branch", "main")
+    git("add", "--force", *project)
+    git("commit", "--message", "one")
+    git("switch", "--create", "other")
+    for name in project[:2]:
+        (folder / name).write_text("")
+    for name in project[2:]:
+        for file in (folder / name).rglob("*.*"):
+            file.write_text("raise SystemExit\n")
+    git("commit", "--all", "--message", "other")
+    git("switch", "main")
 
 
 def made_with_other_versions(folder: Path) -> None:
@@ -273,15 +307,16 @@ EDITS = [
     Row("nothing", set()),
     Row("touch of every image, module, config and result", set(), edit=touch_all),
     Row("a fresh clone laid over the results", set(), edit=laid_over),
-    Row(
-        ".snakemake deleted, and a fresh clone",
-        retrained("binary"),
-        edit=records_lost,
-    ),
+    # Nothing tells then by what a result was made: all of them are made again, but what is known by its contents.
+    Row(".snakemake deleted", set(READS), edit=records_lost),
+    Row(".snakemake deleted, and a fresh clone", set(READS), edit=moved_below_a_fresh_clone),
+    Row(".snakemake deleted, and another perplexity", set(READS), 0, {"tsne": {"perplexity": 6}}, edit=records_lost),
+    Row("results copied to another name", set(READS), 0, {"name": "other"}, edit=copied_to_another_name),
     Row(
         "a comment in a module", set(), edit=change_text("workflow/cxrflow/training/engine.py", "import", "# x\nimport")
     ),
     Row("a docstring", set(), edit=change_text("workflow/cxrflow/training/engine.py", '"""', '"""Another. ')),
+    Row("every module reformatted", set(), edit=every_module_reformatted),
     Row(
         "a blank in a rule's shell",
         onwards("embed_features"),
@@ -295,6 +330,8 @@ EDITS = [
         onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
         edit=body_changed("plotting/style"),
     ),
+    Row("the code of stage/command.py, which all import", set(READS), edit=body_changed("stage/command")),
+    Row("the code of networks/device.py", onwards("train_model"), edit=body_changed("networks/device")),
     Row("the code of training/engine.py", onwards("train_model"), 4, edit=body_changed("training/engine")),
     Row("the code of evaluation/metrics.py", onwards("evaluate_model"), edit=body_changed("evaluation/metrics")),
     Row("one image added", onwards("index_images"), 2, edit=one_more_image),
@@ -330,6 +367,13 @@ EDITS = [
     ),
     Row("a caption", set(), edit=change_text("workflow/report/curves.rst", " ", "  ")),
     Row("a class folder renamed", onwards("index_images"), 4, edit=rename("images/train/covid", "images/train/c19")),
+    Row(
+        "a class folder renamed, and in the config",
+        {job.replace("pneumonia_vir", "viral") for job in onwards("index_images", "check_network multiclass")},
+        2,
+        {"tasks": {"multiclass": {"classes": [*CLASSES["multiclass"][:3], "viral"]}}},
+        edit=class_renamed,
+    ),
     Row("a branch switch and back", set(), edit=branch_switched_and_back),
     Row(
         "package versions and Python other than those that results were made with", set(), edit=made_with_other_versions
@@ -399,15 +443,41 @@ def test_rerun_table_of_rebuild_outdated(finished: Path, tmp_path: Path, row: Ro
     assert again.epochs == row.epochs
 
 
+# What Snakemake asks of the programs when it plans; where they are not installed, these answer.
+ANSWERS = {
+    "conda": """case "$*" in
+        --version) echo "conda 25.1.1" ;;
+        "info --json") echo '{"conda_prefix": "/nowhere", "platform": "linux-64"}' ;;
+        *) echo '{"get": {"channel_priority": "strict"}}' ;;
+    esac""",
+    "apptainer": 'echo "apptainer version 1.3.4"',
+}
+
+
+def other_versions(folder: Path) -> None:
+    for name in ("cpu.lock", "cpu.yaml"):
+        change_text(f"envs/{name}", "numpy==", "numpy==9.")(folder)
+
+
+@pytest.mark.parametrize("way", ANSWERS)
 @pytest.mark.parametrize(
-    "way", [pytest.param(way, id=f"--sdm {way} -> none -> 0 epochs") for way in ("conda", "apptainer")]
+    "row",
+    rows_as_parameters(
+        [
+            Row("the same versions", set()),
+            Row("other versions", {"assemble_report"}, edit=other_versions),
+        ]
+    ),
 )
-def test_rerun_table_of_environments(finished: Path, way: str) -> None:
-    """The same run with jobs in environments of their own: nothing is made anew for that."""
-    if not any(map(shutil.which, [way] if way == "conda" else [way, "singularity"])):
-        pytest.skip(f"no {way} here, without which Snakemake does not plan")
-    plan = dry_run(finished, "table.yaml", arguments=["--sdm", way])
-    assert (plan.jobs, plan.epochs) == (frozenset(), 0)
+def test_rerun_table_of_environments(finished: Path, tmp_path: Path, way: str, row: Row) -> None:
+    """The same run with jobs in environments of their own (`--sdm`): nothing is made anew for that, nor for other packages."""
+    path = os.environ["PATH"]
+    if not shutil.which(way):
+        (tmp_path / way).write_text(f"#!/bin/sh\n{ANSWERS[way]}\n")
+        (tmp_path / way).chmod(0o755)
+        path = f"{tmp_path}:{path}"
+    plan = planned(finished, replace(row, variables={"PATH": path}), tmp_path, "--sdm", way)
+    assert (sorted(plan.jobs), plan.epochs) == (sorted(row.jobs), row.epochs)
 
 
 KEYS = [
@@ -424,11 +494,9 @@ KEYS = [
     ),
     Row("split_seed, of a split that is not drawn", REPORTS, 0, {"split_seed": 1}),
     Row("test_fraction, of a split that is not drawn", REPORTS, 0, {"test_fraction": 0.3}),
-    Row("image_sources", set(), 0, {"image_sources": ["https://example.org/{path}"]}),
     Row("missing_images", onwards("index_images"), 0, {"missing_images": "warn"}),
     Row("on_bad_image", onwards("index_images"), 0, {"on_bad_image": "skip"}),
     Row("weights", retrained("multiclass"), 2, {"weights": "workflow/resources/weights"}),
-    Row("weights_sources", set(), 0, {"weights_sources": ["https://example.org/{path}"]}),
     Row("tasks.*.positive", onwards("evaluate_model binary"), 0, {"tasks": {"binary": {"positive": "normal"}}}),
     Row(
         "tasks.*.classes",
@@ -535,6 +603,35 @@ MORE = [
         {"experiments": {"binary": {"task": "bac_vir"}}},
     ),
     Row(
+        "experiment.like",
+        retrained("binary"),
+        2,
+        {"experiments": {"binary": {"like": "binary_inception_v3_lr_1e-3"}}},
+    ),
+    Row(
+        "experiment.seeds",
+        {*run_jobs("binary", 1), "plan_augmentation binary 1 2", *REPORTS},
+        2,
+        {"experiments": {"binary": {"seeds": [0, 1]}}},
+        words="those of the new seed and the reports",
+    ),
+    Row(
+        "one more task",
+        {
+            *run_jobs("third"),
+            *("check_network third", "describe_networks", *REPORTS),
+            *("split_images lungs", "plan_augmentation lungs 0 2", "plot_augmentation lungs"),
+        },
+        2,
+        {
+            "tasks": {"lungs": {"classes": ["normal", "pneumonia_vir"]}},
+            "experiments": {"third": {"like": "binary", "task": "lungs"}},
+            "only": ["binary", "multiclass", "third"],
+        },
+        words="its own and the reports",
+    ),
+    Row("one more task that no experiment has", REPORTS, 0, {"tasks": {"lungs": {"classes": ["normal", "covid"]}}}),
+    Row(
         "one more experiment",
         run_jobs("third") | {"check_network third", "describe_networks", *REPORTS},
         2,
@@ -625,10 +722,7 @@ EXPERIMENT_KEYS = {
     "selected_epoch": Key(keys(selected_epoch="best"), epochs=0),
     "precision": Key(keys(precision="bfloat16"), keys(input_scaling="imagenet"), network=True),
     "deterministic": Key(keys(deterministic=True)),
-    "seeds": Key(keys(seeds=[0])),
-    "like": Key({}),
 }
-WITHOUT_JOBS = ("seeds", "like")  # `seeds` of one experiment and `like` add or rename runs: the rows of runs
 SHARED = ("cache_pixels", "split_images", "plan_augmentation", "plot_augmentation", "describe_networks", *REPORTS)
 
 
@@ -654,9 +748,7 @@ def each_key_changed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.mark.parametrize(
     "key",
     [
-        pytest.param(
-            key, id=f"{key} -> its training, what follows -> {one.epochs if key not in WITHOUT_JOBS else 0} epochs"
-        )
+        pytest.param(key, id=f"{key} -> its training, what follows -> {one.epochs} epochs")
         for key, one in EXPERIMENT_KEYS.items()
     ],
 )
@@ -664,7 +756,8 @@ def test_rerun_table_of_experiment_keys(each_key_changed: Plan, key: str) -> Non
     name = experiment_of(key)
     seen = {job for job in each_key_changed.jobs if name in job.split()}
     network = {f"check_network {name}"} if EXPERIMENT_KEYS[key].network else set()
-    assert seen == (set() if key in WITHOUT_JOBS else run_jobs(name) | network)
+    assert seen == run_jobs(name) | network
+    assert each_key_changed.epochs_of[f"train_model {name} 0"] == EXPERIMENT_KEYS[key].epochs
 
 
 def test_rerun_table_of_experiment_keys_leaves_others_alone(each_key_changed: Plan) -> None:
@@ -672,7 +765,7 @@ def test_rerun_table_of_experiment_keys_leaves_others_alone(each_key_changed: Pl
     others = {job for job in each_key_changed.jobs if " with_" not in job}
     pixels = {f"cache_pixels 48 {folder}" for folder in FOLDERS if folder.split("/")[1] in CLASSES["binary"]}
     assert others == {*pixels, "plan_augmentation binary 0 3", "describe_networks", *REPORTS}
-    assert each_key_changed.epochs == sum(one.epochs for key, one in EXPERIMENT_KEYS.items() if key not in WITHOUT_JOBS)
+    assert set(each_key_changed.epochs_of) == {f"train_model {experiment_of(key)} 0" for key in EXPERIMENT_KEYS}
 
 
 @pytest.fixture(scope="module")
@@ -694,6 +787,47 @@ def test_rerun_table_of_phantoms(with_phantoms: Path, tmp_path: Path, key: str) 
     plan = planned(with_phantoms, Row(key, set(), config={"phantoms": {key: PHANTOM_KEYS[key]}}), tmp_path)
     assert plan.jobs == {*onwards("index_images"), "make_phantoms"}
     assert plan.epochs == 4
+
+
+def test_rerun_table_of_the_code_that_draws_phantoms(with_phantoms: Path, tmp_path: Path) -> None:
+    row = Row("the code of make_phantoms.py", set(), edit=body_changed("make_phantoms"))
+    plan = planned(with_phantoms, row, tmp_path)
+    assert plan.jobs == {*onwards("index_images"), "make_phantoms"}
+    assert plan.epochs == 0
+
+
+@pytest.fixture(scope="module")
+def with_fetched_files(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on images and weights that were fetched."""
+    folder = tmp_path_factory.mktemp("fetched")
+    copy_project(project, folder)
+    draw_images(folder / "results/images/list")
+    (folder / "list.csv").write_text("path\n" + "".join(f"{place}/{n}.png\n" for place in FOLDERS for n in (0, 1)))
+    write_config(folder / "table.yaml", {**CONFIG, "images": "study", "image_list": "list.csv", "weights": "imagenet"})
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+FETCHED = [
+    Row("image_sources", set(), 0, {"image_sources": ["https://example.org/{path}"]}),
+    Row("weights_sources", set(), 0, {"weights_sources": ["https://example.org/{path}"]}),
+    Row(
+        "the code of fetch_images.py", {*onwards("index_images"), "fetch_images"}, 0, edit=body_changed("fetch_images")
+    ),
+    Row(
+        "the code of fetch_weights.py",
+        {*retrained("multiclass"), "fetch_weights MobileNet"},
+        0,
+        edit=body_changed("fetch_weights"),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(FETCHED))
+def test_rerun_table_of_fetched_files(with_fetched_files: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(with_fetched_files, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
 
 
 def keys_of_schema(project: Path) -> set[str]:
@@ -721,7 +855,7 @@ def keys_of_schema(project: Path) -> set[str]:
 
 
 def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
-    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE]}
+    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE, *FETCHED]}
     rows |= {f"experiment.{key}" for key in EXPERIMENT_KEYS} | {f"phantoms.{key}" for key in PHANTOM_KEYS}
     sections = {"experiments", "extras", "override", "experiment_defaults"}  # their keys have rows
     assert sorted(keys_of_schema(project) - rows - sections) == []
@@ -748,10 +882,28 @@ WORDS = [
         words=f"{TRAIN}, 2 epochs, about 18 min: train/covid/0.png was replaced",
     ),
     Row(
+        "images",
+        set(),
+        edit=lambda folder: [replace_image(f"train/covid/{number}.png")(folder) for number in range(4)] and None,
+        words=f"{TRAIN}, 2 epochs, about 18 min: train/covid/0.png was replaced; train/covid/1.png was replaced; and 2 more",
+    ),
+    Row(
         "test image",
         set(),
         edit=replace_image("test/covid/0.png"),
         words=f"{TRAIN}: follows from split_images, plan_augmentation, cache_pixels",
+    ),
+    Row(
+        "code that decides",
+        set(),
+        edit=body_changed("cache_pixels"),
+        words=f"{TRAIN}: follows from cache_pixels; trained again if cache_pixels should make something else than before",
+    ),
+    Row(
+        "records lost",
+        set(),
+        edit=records_lost,
+        words="  Build the network of binary once: do its settings go together?: there is no record of how it was made",
     ),
     Row(
         "environment variable",
@@ -773,4 +925,4 @@ def test_why_a_training_runs(finished: Path, tmp_path: Path, row: Row) -> None:
     lines = planned(finished, row, tmp_path).lines
     assert row.words in lines
     looked = next((n for n, line in enumerate(lines) if line.startswith("only looked at")), len(lines))
-    assert (lines.index(row.words) > looked) == (row.change == "test image")
+    assert (lines.index(row.words) > looked) == (row.change in ("test image", "code that decides"))

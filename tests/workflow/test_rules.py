@@ -23,6 +23,7 @@ def test_all_stages_have_a_rule() -> None:
         "clean_states",
         "follow_training",
         "predict_images",
+        "join_results",
         "publish_results",
         "rebuild_outdated",
         "tabulate_results",
@@ -68,3 +69,18 @@ def test_rule_helpers_stay_small() -> None:
 
 def test_training_alone_takes_a_gpu() -> None:
     assert [name for name, body in RULES.items() if "gpu=1" in body] == ["train_model"]
+
+
+def test_what_needs_the_internet_or_takes_seconds_stays_where_snakemake_is_started() -> None:
+    local = {
+        name
+        for text in TEXT.values()
+        for block in re.findall(r"localrules:\n((?: +\w+,\n)+)", text)
+        for name in block.split()
+    }
+    names = {name.rstrip(",") for name in local}
+    assert names == {"fetch_images", "fetch_weights", "score_claims", "assemble_report"}
+    told = re.search(
+        r"^\| where Snakemake is started \| (.*) \|$", (PROJECT / "docs/cluster.md").read_text(), re.MULTILINE
+    )
+    assert told and set(re.findall(r"`(\w+)`", told[1])) == names

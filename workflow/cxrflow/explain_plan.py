@@ -6,18 +6,20 @@ Not a stage: it takes the arguments of Snakemake, plans as Snakemake would, and 
 import csv
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cxrflow.explain.differences import differences, flags_of
+from cxrflow.explain.differences import differences
 from cxrflow.explain.jobs import Job, planned_jobs
-from cxrflow.explain.trainings import Verdict, verdict_on
+from cxrflow.explain.trainings import Verdict, fingerprint_differs, verdict_on
 from cxrflow.machine.duration import human
 from cxrflow.stage.command import stage_parser
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file
 
-NOT_TOLD = {"Code has changed since last execution": "its rule has changed", "Forced execution": "it was asked for"}
+FORCED = "Forced execution"
+NOT_TOLD = {"Code has changed since last execution": "its rule has changed", FORCED: "it was asked for"}
+MOST = 2  # reasons of a job that are told
 VARIABLE = re.compile(r"['\"]([A-Z0-9_]+=[^'\"]*)['\"]")
 
 
@@ -32,8 +34,14 @@ def explain(jobs: Sequence[Job]) -> list[str]:
     lines = ["computed:", *(f"  {_line(job, verdicts.get(job.outputs[0]), planned)}" for job in computed)]
     if looked:
         lines += ["only looked at (the training is there, and is written out in seconds):"]
-        lines += [f"  {job.message}: {_after(job, planned) or _own_reason(job)}" for job in looked]
+        lines += [f"  {_looked_at(job, verdicts[job.outputs[0]], planned)}" for job in looked]
     return lines
+
+
+def _looked_at(job: Job, verdict: Verdict, planned: Mapping[str, Job]) -> str:
+    rules = list(dict.fromkeys(verdict.unless))
+    unless = f"; trained again if {' or '.join(rules)} should make something else than before" if rules else ""
+    return f"{job.message}: {_after(job, planned) or _own_reason(job)}{unless}"
 
 
 def _line(job: Job, verdict: Verdict | None, planned: Mapping[str, Job]) -> str:
@@ -41,13 +49,20 @@ def _line(job: Job, verdict: Verdict | None, planned: Mapping[str, Job]) -> str:
     time = f", about {human(seconds)}" if seconds is not None else ""
     if verdict:
         epochs = f", {verdict.epochs} epoch{'s' if verdict.epochs > 1 else ''}"
-        return f"{job.message}{epochs}{time}: {'; '.join(verdict.reasons)}"
+        return f"{job.message}{epochs}{time}: {_few(verdict.reasons)}"
     return f"{job.message}{time}: {_own_reason(job) or _after(job, planned)}"
 
 
 def _own_reason(job: Job) -> str:
     """Why a job runs by itself; an empty text where it only follows from others."""
-    return "; ".join(dict.fromkeys(_own_reasons(job)))
+    return _few(_own_reasons(job))
+
+
+def _few(reasons: Iterable[str]) -> str:
+    """The first reasons, and how many more there are: a key that all experiments share, or many images, may give hundreds."""
+    listed = list(dict.fromkeys(reasons))
+    more = len(listed) - MOST
+    return "; ".join(listed[:MOST]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _own_reasons(job: Job) -> Iterator[str]:
@@ -58,7 +73,8 @@ def _own_reasons(job: Job) -> Iterator[str]:
     yield from map(str, changes)
     for part in job.reason.split("; "):
         if part in NOT_TOLD:
-            yield NOT_TOLD[part]
+            if part != FORCED or job.before is not None:  # or the rules have asked for it, see begin_and_end.smk
+                yield NOT_TOLD[part]
         elif part.startswith("Updated input files: "):
             yield f"{part.removeprefix('Updated input files: ')} has changed"
         elif part.startswith("Set of input files has changed"):
@@ -71,7 +87,7 @@ def _own_reasons(job: Job) -> Iterator[str]:
 
 def _unseen_reasons(job: Job, part: str) -> Iterator[str]:
     """Why params are others though the command is the same: contents of files, environment variables, or code."""
-    if job.rule == "index_images" and _fingerprint_differs(job):
+    if job.rule == "index_images" and fingerprint_differs(job):
         yield "images have changed"
         return
     told = [
@@ -89,10 +105,6 @@ def _is_another(file: str, seen: str) -> bool:
 
 def _variables(params: str) -> str:
     return ", ".join(VARIABLE.findall(params)) or "none"
-
-
-def _fingerprint_differs(job: Job) -> bool:
-    return job.before is not None and flags_of(job.before).get("fingerprint") != flags_of(job.command)["fingerprint"]
 
 
 def _after(job: Job, planned: Mapping[str, Job]) -> str:

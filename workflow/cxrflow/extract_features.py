@@ -12,7 +12,8 @@ import pandas as pd
 
 from cxrflow.evaluation.predict import predict_in_batches
 from cxrflow.images.pixels import open_pixels
-from cxrflow.networks.device import CHOICES, set_up_device
+from cxrflow.machine.own_device import set_up_own_device
+from cxrflow.networks.device import CHOICES
 from cxrflow.networks.load import load_network
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.files import whole_file
@@ -33,8 +34,11 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True, help="features to write (.npz)")
     parser.add_argument("--threads", type=int, required=True, help="TensorFlow's threads; results depend on them")
     parser.add_argument("--device", choices=CHOICES, default="auto", help="auto takes a GPU where there is one")
+    parser.add_argument(
+        "--trainings-per-gpu", type=int, default=1, help="processes that may share a GPU (default: %(default)s)"
+    )
     args = parser.parse_args()
-    set_up_device(args.device, args.threads)
+    set_up_own_device(args.device, args.threads, args.trainings_per_gpu, lambda line: print(line, flush=True))
     split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     rows = split[split["subset"].isin(SUBSETS_OF[args.feature_images])]
     model = load_network(args.model)

@@ -11,10 +11,10 @@ import pandas as pd
 
 from cxrflow.download.contents import Contents
 from cxrflow.download.fetch import NotFetched, Wanted, addresses, fetch_files
-from cxrflow.download.transfer import Limits
+from cxrflow.download.transfer import Limits, whole_number
 from cxrflow.machine.findings import some_of
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault, raise_all
+from cxrflow.stage.faults import Fault, one_line, raise_all
 from cxrflow.stage.files import sha256_of_file, write_table
 from cxrflow.stage.tables import read_csv_as_text
 
@@ -42,10 +42,10 @@ def wanted_images(image_list: pd.DataFrame, sources: list[str]) -> list[Wanted]:
             faults.append(
                 f"image list: {path}: neither `sha256` nor `git_blob_sha1`; a file without a hash is not fetched"
             )
-        elif length and not length.isdigit():
+        elif length and whole_number(length) is None:
             faults.append(f"image list: {path}: bytes: {length!r} is not a whole number")
         else:
-            contents = Contents(int(length) if length else None, sha256, git_blob_sha1)
+            contents = Contents(whole_number(length), sha256, git_blob_sha1)
             where = addresses(sources, path=path, sha256=sha256, git_blob_sha1=git_blob_sha1)
             wanted.append(Wanted(path, contents, where))
     raise_all(faults)
@@ -116,11 +116,11 @@ def main() -> None:
     image_list = read_csv_as_text(args.image_list, "image_list")
     wanted = wanted_images(image_list, args.sources)
     limits = replace(args.limits, largest_bytes=min(args.limits.largest_bytes, LARGEST_IMAGE))
-    not_fetched = fetch_files(wanted, args.folder, limits, args.workers, licences(image_list))
+    not_fetched = fetch_files(wanted, args.folder, limits, args.workers, one_line(licences(image_list)))
     raise_all(faults_of(not_fetched, args.missing_images))
     why = {one.path: one.why for one in not_fetched}
     for path, reason in why.items():
-        print(f"warning: {path}: no source has it: {reason}")
+        print(one_line(f"warning: {path}: no source has it: {reason}"))
     there = [one.path for one in wanted if one.path not in why]
     rows = [{"image": path, "sha256": sha256_of_file(args.folder / path), "missing": ""} for path in there]
     rows += [{"image": path, "sha256": "", "missing": reason} for path, reason in why.items()]

@@ -10,22 +10,20 @@ has not changed since an earlier index is not read again.
 
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
-from cxrflow.images.decode import RESAMPLING, resized
+from cxrflow.images.decode import RESAMPLING
 from cxrflow.images.facts import FACTS, contents_facts, hashes_of, header_facts
 from cxrflow.images.fingerprint import stamp_of, stamps_of, write_seen
 from cxrflow.images.folder import SUFFIXES
 from cxrflow.images.known import OF_CONTENTS, STAMP, TYPES, read_known, write_known
 from cxrflow.images.listing import EXPECTED, KNOWN_OF_IMAGE, LAYOUTS, Patients, list_images, other_files
-from cxrflow.images.store import decoding_hash, keep_pixels, stored_file
+from cxrflow.images.store import Store, decoding_hash, keep_sizes
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault, one_line
@@ -39,15 +37,6 @@ TOLD = {
     "unreadable": "unreadable: {}",
     "changed": "its contents are not those of the image list ({} differs)",
 }
-
-
-@dataclass(frozen=True)
-class Store:
-    """Where pixels are kept while images are decoded, and in which form (see `cxrflow.images.store`)."""
-
-    folder: Path
-    sizes: Sequence[int]
-    resampling: str
 
 
 def index_images(
@@ -94,7 +83,7 @@ def index_images(
         path = root / row["image"]
         facts, rgb = contents_facts(path, {name: row[name] for name in FACTS}, _needs_git_blob_sha1(row))
         if store and rgb:
-            _keep(store, facts["sha256"], rgb, decoding)
+            keep_sizes(store, facts["sha256"], rgb, decoding)
         return facts
 
     # What libraries warn of is odd but no fault; what would make a picture another is checked here.
@@ -148,13 +137,6 @@ def _with_known_contents(root: Path, rows: pd.DataFrame, known: pd.DataFrame, po
     facts = found.join(known[OF_CONTENTS], on="sha256").assign(status="ok", fault=None)
     rows.loc[facts.index, list(facts)] = facts
     return rows
-
-
-def _keep(store: Store, sha256: str, rgb: Image.Image, decoding: str) -> None:
-    for size in store.sizes:
-        file = stored_file(store.folder, size, store.resampling, sha256, decoding)
-        if not file.is_file():
-            keep_pixels(file, resized(rgb, size, store.resampling))
 
 
 def _needs_git_blob_sha1(rows: Any) -> Any:
@@ -224,6 +206,8 @@ def main() -> None:
         bad_alone = set(index["status"]) - borne <= {"ok", "unreadable"}
         way = "on_bad_image: skip" if bad_alone else "missing_images: warn"
         raise Fault([*stopping, f"mend these images, or leave them out with `{way}` (every report then says so)"])
+    if set(index["status"]) <= {"missing", "unreadable"}:
+        raise Fault([*faults, "no image can be used"])
     for fault in faults:
         print(f"warning: {one_line(fault)}")
     write_table(args.images, index)

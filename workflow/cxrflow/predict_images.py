@@ -135,7 +135,12 @@ def _check_training(training: Any, model: Any) -> tuple[list[str], int, str]:
             "--training: no `classes` or `settings.image_size`; give the training.json beside the model"
         ) from None
     wanted, outputs = (None, size, size, 3), 1 if len(classes) == 2 else len(classes)
-    shape = tuple(model.input_shape), model.output_shape[-1]
+    try:
+        shape = tuple(model.input_shape), model.output_shape[-1]
+    except AttributeError:
+        raise Fault(
+            "--model: the network does not tell the shape of its input, so that it is none of cxrflow's"
+        ) from None
     if shape[0] != wanted or shape[1] not in (outputs, len(classes)):
         raise Fault(
             f"--training: {size} px and {len(classes)} classes, but the network takes {shape[0]} and has {shape[1]} outputs; "
@@ -167,10 +172,15 @@ def main() -> None:
     model = load_network(args.model)
     try:
         training = read_json(args.training)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Fault(f"--training: {args.training}: not JSON") from None
     classes, size, resampling = _check_training(training, model)
-    reference = reference_of(pd.read_parquet(args.reference), classes) if args.reference else None
+    try:
+        reference = reference_of(pd.read_parquet(args.reference), classes) if args.reference else None
+    except ValueError:
+        raise Fault(
+            f"--reference: {args.reference}: no Parquet file; give the images.parquet of the training's own run"
+        ) from None
     with warnings.catch_warnings(action="ignore"):  # as in index_images
         table = predict_images(model, classes, size, resampling, files, reference)
     bad = table[table["predicted"].isna()]

@@ -13,39 +13,26 @@ from typing import Any
 from cxrflow.config.read import laid_over, read_config, read_yaml
 from cxrflow.config.set_values import set_values
 from cxrflow.config.settings import whole_settings
+from cxrflow.published.folder import Selected, files_of_runs, whole_folder
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import raise_all
-from cxrflow.stage.files import sha256_of_file, write_json, write_text
+from cxrflow.stage.files import write_json
 
 OF_RESULTS = ("networks.json", "data_audit.json", "scorecard.csv", "report/index.html")
-OF_RUN = (
-    "history.csv",
-    "timing.csv",
-    "training.json",
-    "predictions.csv",
-    "metrics.json",
-    "embedding.csv",
-    "separation.json",
-)
-OF_PLOTS = ("curves.svg", "confusion.svg", "embedding.svg")
 # Where things lie on the machine that ran it.
 PATHS = ("images", "weights")
 
 
-def files_to_publish(tasks: Sequence[str], selected: Mapping[str, Sequence[int]], claims: bool) -> list[str]:
+def files_to_publish(tasks: Sequence[str], selected: Selected, claims: bool) -> list[str]:
     """Paths below the results' folder."""
-    runs = [f"{name}/seed_{seed}" for name, seeds in selected.items() for seed in seeds]
     return [
         *(name for name in OF_RESULTS if claims or name != "scorecard.csv"),
         *(f"split/{task}.csv" for task in tasks),
-        *(f"runs/{run}/{name}" for run in runs for name in OF_RUN),
-        *(f"plots/{run}/{name}" for run in runs for name in OF_PLOTS),
+        *files_of_runs(selected),
     ]
 
 
-def publish_results(
-    results: Path, folder: Path, settings: Mapping[str, Any], selected: Mapping[str, Sequence[int]]
-) -> int:
+def publish_results(results: Path, folder: Path, settings: Mapping[str, Any], selected: Selected) -> int:
     """Replace a folder by the publishable part of some results.
 
     Args:
@@ -63,18 +50,13 @@ def publish_results(
     tasks = sorted({settings["experiments"][name]["task"] for name in selected})
     names = files_to_publish(tasks, selected, settings["claims"] is not None)
     raise_all([f"{results / name} is missing; run Snakemake first" for name in names if not (results / name).is_file()])
-    part = folder.with_name(f".part-{folder.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    for name in names:
-        (part / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(results / name, part / name)
-    shown = {key: value for key, value in settings.items() if key not in PATHS}
-    write_json(part / "config.json", {"settings": shown, "selected": {k: list(v) for k, v in selected.items()}})
-    names = sorted([*names, "config.json"])
-    write_text(part / "SHA256SUMS", "".join(f"{sha256_of_file(part / name)}  {name}\n" for name in names))
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
-    return len(names) + 1
+    with whole_folder(folder) as part:
+        for name in names:
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(results / name, part / name)
+        shown = {key: value for key, value in settings.items() if key not in PATHS}
+        write_json(part / "config.json", {"settings": shown, "selected": {k: list(v) for k, v in selected.items()}})
+    return len(names) + 2
 
 
 def main() -> None:

@@ -9,8 +9,11 @@ Writes the network of the selected epoch, uncompiled and with its preprocessing 
 
 import argparse
 import json
+import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,9 @@ from numpy.typing import NDArray
 
 from cxrflow.augmentation.manifest import read_epoch
 from cxrflow.images.pixels import open_pixels
-from cxrflow.machine.gpu_claim import take_own_gpu
+from cxrflow.machine.own_device import set_up_own_device
 from cxrflow.networks.build import build_network
-from cxrflow.networks.device import CHOICES, can_take_gpu, device_name, set_up_device
+from cxrflow.networks.device import CHOICES, device_name
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file, whole_file, write_json, write_table
@@ -73,10 +76,7 @@ def main() -> None:
     number = _selected_number(settings)
     if number is not None and number > settings["epochs"]:
         raise Fault(f"selected_epoch: {number} is behind the last of {settings['epochs']} epochs")
-    own = take_own_gpu(args.trainings_per_gpu, _say) if args.device != "cpu" and can_take_gpu() else None
-    device = set_up_device(args.device, args.threads, settings["deterministic"])
-    if own is not None and device == "cpu":  # the backend cannot use it: others may
-        own.close()
+    device = set_up_own_device(args.device, args.threads, args.trainings_per_gpu, _say, settings["deterministic"])
     split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
     pixels = open_pixels(args.pixels)
     first_epoch = read_epoch(args.manifest, 1)
@@ -93,8 +93,9 @@ def main() -> None:
             end = _trained_to(args, folder, split, pixels, settings["epochs"])
             # Where the end was reached before and this epoch was not kept, it is trained up to here again.
             selected = _trained_to(args, folder, split, pixels, number) if number is not None else end
-            epoch = _write_network(args, selected)
-            _write_records(args, end, epoch, parts, images)
+            with _told_if_unwritten(args.model.parent, folder):
+                epoch = _write_network(args, selected)
+                _write_records(args, end, epoch, parts, images)
             tidy_states(folder, args.keep_states, [end, selected])
     except Stopped as stop:
         _say(str(stop))
@@ -185,6 +186,22 @@ def _trained_to(
 def _selected_number(settings: Mapping[str, Any]) -> int | None:
     """The epoch that is selected by its number, or None where it is not."""
     return settings["selected_epoch"] if isinstance(settings["selected_epoch"], int) else None
+
+
+@contextmanager
+def _told_if_unwritten(place: Path, states: Path) -> Iterator[None]:
+    """Tell of a disk that is full or may not be written, which HDF5 does by RuntimeErrors, too."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        told = re.search(r"errno = (\d+)", str(error))
+        number = (error.errno if isinstance(error, OSError) else None) or (int(told[1]) if told else None)
+        if number is None:
+            raise
+        raise Fault(
+            f"{place}: {os.strerror(number)}; make room or mend it, then give the same command again: what was trained "
+            f"is kept in {states}"
+        ) from error
 
 
 def _write_network(args: argparse.Namespace, state: State) -> int:

@@ -8,40 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from cxrflow.claims.headline import headline
-from cxrflow.claims.load import load_claims
-from cxrflow.claims.runs import Runs
-from cxrflow.claims.score import score
+from cxrflow.published.folder import changed_files
+from cxrflow.published.judged import scorecard_again
 from cxrflow.stage.command import run_stage, stage_parser
-from cxrflow.stage.faults import Fault, raise_all
-from cxrflow.stage.files import read_json, sha256_of_file
-
-
-def changed_files(folder: Path) -> list[str]:
-    """One message for each file of SHA256SUMS that is missing or another."""
-    sums = folder / "SHA256SUMS"
-    if not sums.is_file():
-        raise Fault(f"{sums} is missing; cxrflow.publish_results writes it")
-    listed = [line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines()]
-    messages = []
-    for digest, name in listed:
-        if not (folder / name).is_file():
-            messages.append(f"{folder / name} is missing")
-        elif sha256_of_file(folder / name) != digest:
-            messages.append(f"{folder / name} is not the published file: its SHA-256 is another")
-    return messages
-
-
-def scorecard_again(folder: Path, claims: Path) -> pd.DataFrame:
-    """The scorecard of published results, by the claims and the rules of today."""
-    config = read_json(folder / "config.json")
-    runs = Runs(
-        folder=folder / "runs",
-        selected=config["selected"],
-        settings=config["settings"],
-        networks=read_json(folder / "networks.json"),
-        audit=read_json(folder / "data_audit.json"),
-    )
-    return score(load_claims(claims), runs)
+from cxrflow.stage.faults import raise_all
 
 
 def differing_rows(published: pd.DataFrame, again: pd.DataFrame) -> list[str]:

@@ -8,19 +8,21 @@ from snakemake.exceptions import WorkflowError
 from cxrflow.config.fields import SPLIT_RULES
 from cxrflow.config.read import read_config
 from cxrflow.config.settings import experiment_settings, network_settings, training_settings, whole_settings
+from cxrflow.explain.records import has_no_record
 from cxrflow.images.fingerprint import fingerprint, stamps_of
 from cxrflow.machine.gpu import trainings_at_once
 from cxrflow.networks.variables import computing_variables
 from cxrflow.networks.weights import find_weights
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.contents import contents_of
-from cxrflow.stage.faults import Fault
+from cxrflow.stage.faults import Fault, one_line
 from cxrflow.stage.files import canonical_json
+from cxrflow.stage.planned import planned
 
 try:
     CONFIG = read_config(config)
 except Fault as fault:
-    raise WorkflowError("The config has faults:", *fault.messages) from None
+    raise WorkflowError("The config has faults:", *map(one_line, fault.messages)) from None
 
 # Relative, so that a checkout which moves has the same inputs and params.
 PROJECT = Path(os.path.relpath(workflow.basedir))
@@ -84,12 +86,25 @@ def existing(path, key):
 
 def images_fingerprint():
     """What the images look like from outside; the last index's fingerprint where their contents are as they were then."""
+    if workflow.remote_exec and (plan := planned()):  # images may have been drawn or fetched since
+        return plan["images"]
     try:
         stamps = stamps_of(IMAGES, CLASSES, CONFIG.layout, existing(IMAGE_LIST, "image_list") or None)
     except Fault as fault:
         raise WorkflowError(*fault.messages) from None
-    # Before the first index it tells nothing: a job of a cluster reads this file anew, behind images that were drawn meanwhile.
-    return fingerprint(IMAGES, stamps, SEEN) if SEEN.exists() or (RESULTS / "images.parquet").exists() else "first"
+    return fingerprint(IMAGES, stamps, SEEN)
+
+
+FINGERPRINT = images_fingerprint()
+
+
+def made_again_without_record(output):
+    """No input. An output that follows from no other is made again where Snakemake has no record of how it was made, and all else
+    behind it: after .snakemake was deleted, or results copied, these would pass for what any config makes."""
+    in_files = workflow.workflow_settings.persistence_backend.name == "FILE"
+    if workflow.is_main_process and in_files and has_no_record(output):
+        workflow.dag.forcefiles.add(str(output))
+    return []
 
 
 def patients_flags():

@@ -10,6 +10,8 @@ if CONFIG.phantoms:
         """Draw chest phantoms for training and test."""
         message:
             "Draw chest phantoms: {params.train_per_class} for training and {params.test_per_class} for the test a class."
+        input:
+            lambda wildcards: made_again_without_record(RESULTS / "phantoms" / "phantoms.csv"),
         output:
             folder=directory(IMAGES),
             table=RESULTS / "phantoms" / "phantoms.csv",
@@ -90,6 +92,7 @@ rule index_images:
         image_list=existing(IMAGE_LIST, "image_list"),
         phantoms=rules.make_phantoms.output.table if CONFIG.phantoms else [],
         fetched=rules.fetch_images.output.record if FETCHED else [],
+        none=lambda wildcards: made_again_without_record(RESULTS / "images.parquet"),
     output:
         images=RESULTS / "images.parquet",
     params:
@@ -98,10 +101,10 @@ rule index_images:
         layout=CONFIG.layout,
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
         contents=contents_of(IMAGE_LIST or []),
-        patients=patients_flags(),
+        patients=lambda wildcards: patients_flags(),  # a function: a pattern may hold braces, which are no wildcards
         missing_images=CONFIG.missing_images,
         on_bad_image=CONFIG.on_bad_image,
-        fingerprint=images_fingerprint(),
+        fingerprint=FINGERPRINT,
         seen=SEEN,
         known=KNOWN,
         store=PIXELS,

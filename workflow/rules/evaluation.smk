@@ -21,6 +21,7 @@ rule evaluate_model:
         positive=lambda wildcards: canonical_json(settings_of(wildcards.experiment)["positive"]),
         threads=CONFIG.threads,
         device=CONFIG.device,
+        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,  # not recorded: it decides no result
         variables=VARIABLES,
         code=code_hash("cxrflow.evaluate_model"),
     log:
@@ -41,6 +42,7 @@ rule evaluate_model:
             --pixels {input.pixels:q} \
             --threads {params.threads:q} \
             --device {params.device:q} \
+            --trainings-per-gpu {params.trainings_per_gpu:q} \
             --positive {params.positive:q} \
             --predictions {output.predictions:q} \
             --metrics {output.metrics:q} 2>&1 | tee {log:q}
@@ -61,6 +63,7 @@ rule extract_features:
         feature_images=CONFIG.feature_images,
         threads=CONFIG.threads,
         device=CONFIG.device,
+        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,  # not recorded: it decides no result
         variables=VARIABLES,
         code=code_hash("cxrflow.extract_features"),
     log:
@@ -80,6 +83,7 @@ rule extract_features:
             --pixels {input.pixels:q} \
             --threads {params.threads:q} \
             --device {params.device:q} \
+            --trainings-per-gpu {params.trainings_per_gpu:q} \
             --feature-images {params.feature_images:q} \
             --features {output.features:q} 2>&1 | tee {log:q}
         """
@@ -131,7 +135,7 @@ rule plot_curves:
             labels={"seed": "{seed}", "figure": "learning curves"},
         ),
     params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        title="{experiment}, seed {seed}",
         code=code_hash("cxrflow.plot_curves"),
     log:
         RESULTS / "logs/plot_curves/{experiment}/seed_{seed}.log",
@@ -165,7 +169,7 @@ rule plot_confusion:
             labels={"seed": "{seed}", "figure": "confusion matrix"},
         ),
     params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        title="{experiment}, seed {seed}",
         code=code_hash("cxrflow.plot_confusion"),
     log:
         RESULTS / "logs/plot_confusion/{experiment}/seed_{seed}.log",
@@ -199,7 +203,7 @@ rule plot_embedding:
             labels={"seed": "{seed}", "figure": "t-SNE of features"},
         ),
     params:
-        title=lambda wildcards: f"{wildcards.experiment}, seed {wildcards.seed}",
+        title="{experiment}, seed {seed}",
         code=code_hash("cxrflow.plot_embedding"),
     log:
         RESULTS / "logs/plot_embedding/{experiment}/seed_{seed}.log",

@@ -42,6 +42,8 @@ rule check_network:
     """Build an experiment's network once: layers, parameters, and whether its settings go together."""
     message:
         "Build the network of {wildcards.experiment} once: do its settings go together?"
+    input:
+        lambda wildcards: made_again_without_record(RESULTS / f"networks/{wildcards.experiment}.json"),
     output:
         network=RESULTS / "networks/{experiment}.json",
     params:

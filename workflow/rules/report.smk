@@ -30,6 +30,7 @@ FILES_OF_REPORT = {
     "study_config": PROJECT / "config.yaml",
     "lock": PROJECT / "envs" / f"{CONFIG.environment}.lock",
 }
+# Handed to rules by a function, too: Snakemake takes braces in a text, such as those of a folder's name, for wildcards.
 EVERYTHING = canonical_json(whole_settings(CONFIG))
 
 
@@ -53,7 +54,7 @@ if CLAIMS:
         output:
             scorecard=report(SCORECARD, caption="../report/scorecard.rst", category="Scorecard"),
         params:
-            settings=EVERYTHING,
+            settings=lambda wildcards: EVERYTHING,
             selected=canonical_json(SELECTED),
             runs=RESULTS / "runs",
             contents=contents_of(CLAIMS),
@@ -100,7 +101,7 @@ rule assemble_report:
             category="Report",
         ),
     params:
-        settings=EVERYTHING,
+        settings=lambda wildcards: EVERYTHING,
         selected=canonical_json(SELECTED),
         runs=RESULTS / "runs",
         plots=RESULTS / "plots",

@@ -7,9 +7,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from cxrflow.config.backbones import BACKBONES
 from cxrflow.config.suggest import did_you_mean
+from cxrflow.images.folder import name_fault
 
 SPLIT_RULES = ("keras", "stratified", "listed")
 """Values of `split` that are no file."""
+MOST_SEEDS = 10_000
 
 
 def _address_with(*names: str) -> AfterValidator:
@@ -25,6 +27,21 @@ def _address_with(*names: str) -> AfterValidator:
         return address
 
     return AfterValidator(check)
+
+
+def _path(path: str) -> str:
+    """A path that can be a word of a command, and stand on one line."""
+    if path.startswith("-"):
+        raise ValueError(f"begins as a flag does; write it as ./{path}")
+    if why := name_fault(path):
+        raise ValueError(why)
+    return path
+
+
+def _path_for_rules(path: str) -> str:
+    if set("{}<>") & set(path):
+        raise ValueError("holds {, }, < or >, which Snakemake takes for names of its own; rename it, or link to it")
+    return path
 
 
 def _known_backbone(name: str) -> str:
@@ -53,6 +70,10 @@ def _seed_list(value: Any) -> Any:
         return value
     if value < 1:
         raise ValueError("at least 1 seed is needed: a number of seeds (5 means 0 to 4) or a list of seeds")
+    if value > MOST_SEEDS:
+        raise ValueError(
+            f"more than {MOST_SEEDS:,} seeds: this is their number (5 means 0 to 4); one seed is a list, [7]"
+        )
     return list(range(value))
 
 
@@ -72,6 +93,9 @@ Seeds = Annotated[
     AfterValidator(no_repeats),
     Field(min_length=1),
 ]
+FolderPath = Annotated[str, AfterValidator(_path)]
+RulePath = Annotated[FolderPath, AfterValidator(_path_for_rules)]
+"""A file that is an input of rules, or a folder of such files."""
 ImageSource = Annotated[str, _address_with("path", "sha256", "git_blob_sha1")]
 WeightsSource = Annotated[str, _address_with("path")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

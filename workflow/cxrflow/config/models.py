@@ -12,8 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from cxrflow.config.fields import (
     ClassName,
     FileName,
+    FolderPath,
     ImageSource,
     Positive,
+    RulePath,
     Seeds,
     WeightsSource,
     as_list,
@@ -61,10 +63,10 @@ class Config(Strict):
 
     name: FileName
     remarks: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(default=[])
-    images: str | None = None
+    images: FolderPath | None = None
     phantoms: Phantoms | None = None
     layout: Literal["train_test", "classes", "listed"] = "train_test"
-    image_list: str | None = None
+    image_list: RulePath | None = None
     patients: Annotated[
         Patients | None, Field(description="empty, {column: NAME} or {pattern: REGULAR_EXPRESSION}")
     ] = None
@@ -77,13 +79,13 @@ class Config(Strict):
     )
     missing_images: Literal["error", "warn"] = "error"
     on_bad_image: Literal["error", "skip"] = "error"
-    weights: str = "imagenet"
+    weights: RulePath = "imagenet"
     weights_sources: Annotated[list[WeightsSource], Field(min_length=1)] = Field(
         default=["https://storage.googleapis.com/{path}"]
     )
     tasks: Annotated[dict[FileName, Task], Field(min_length=1)]
     class_index: Literal["alphabetical", "listed"] = "alphabetical"
-    split: str = "keras"
+    split: RulePath = "keras"
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -97,7 +99,7 @@ class Config(Strict):
     seeds: Seeds = Field(default=1, validate_default=True)
     feature_images: Literal["training_folder", "test_folder", "both"] = "training_folder"
     tsne: Tsne = Tsne()
-    claims: str | None = None
+    claims: RulePath | None = None
     embed_images: Literal["licence", "all", "none"] = "licence"
     threads: Positive = 2
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -112,7 +114,7 @@ class Config(Strict):
         """The folder of fetched images, relative to that of all results; None where no image is fetched."""
         if self.images != "study" or self.phantoms is not None or self.image_list is None:
             return None
-        return f"images/{'study' if self.image_list == 'study' else PurePath(self.image_list).stem}"
+        return f"images/{PurePath(self.image_list).stem.lstrip('.') or 'listed'}"
 
     def folders_of(self, classes: list[str]) -> list[str]:
         """The folders of some classes: those of the images and, whatever the layout, those of their decoded pixels."""

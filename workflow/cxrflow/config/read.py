@@ -66,12 +66,12 @@ def laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 def _message(raw: Mapping[str, Any], fault: Any) -> str:
     """One line for one fault that pydantic found."""
-    path = [str(step) for step in fault["loc"] if not str(step).startswith(("<", "list["))]
+    path, _, description = _at_place(fault["loc"])
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
     if path and path[-1] == "[key]":
         return f"{'.'.join(path[:-1])}: a name may hold letters, digits and _ + . - (and begin with none of + . -)"
     key = _place(raw, path)
-    forms = _at_place(fault["loc"])[1] if kind in WRONG_FORM else None
+    forms = description if kind in WRONG_FORM else None
     if kind == "extra_forbidden":
         reason = _unknown_key(key, path, fault["loc"])
     elif kind == "missing":
@@ -120,7 +120,7 @@ def _place(raw: Mapping[str, Any], path: list[str]) -> str:
 
 def _allowed_keys(loc: Sequence[Any]) -> list[str]:
     """The keys that the config allows at a place that pydantic tells."""
-    model, _ = _at_place(loc)
+    _, model, _ = _at_place(loc)
     model = next(filter(_is_model, _parts(model)), None)
     if model is None:
         return []
@@ -128,19 +128,24 @@ def _allowed_keys(loc: Sequence[Any]) -> list[str]:
     return [*model.model_fields, *own]
 
 
-def _at_place(loc: Sequence[Any]) -> tuple[Any, str | None]:
-    """The type at a place that pydantic tells, and the description of its key."""
+def _at_place(loc: Sequence[Any]) -> tuple[list[str], Any, str | None]:
+    """The keys that lead to a place that pydantic tells, the type there, and the description of the last key.
+
+    Pydantic names the form of a value between its keys, such as <word>; a key that looks like one of these is a key.
+    """
     model: Any = Config
-    description = None
+    path, description = [], None
     for step in loc:
-        if str(step).startswith("<"):
-            model = next(part for part in get_args(model) if Tag(str(step)) in getattr(part, "__metadata__", ()))
+        form = next((one for one in get_args(model) if Tag(str(step)) in getattr(one, "__metadata__", ())), None)
+        if form is not None:
+            model = form
             continue
+        path.append(str(step))
         part = next((part for part in _parts(model) if _is_model(part) or get_origin(part) is dict), None)
         field = part.model_fields.get(step) if part is not None and _is_model(part) else None
         description = field.description if field else None
         model = field.annotation if field else get_args(part)[1] if get_origin(part) is dict else None
-    return model, description
+    return path, model, description
 
 
 def _is_model(annotation: Any) -> bool:

@@ -10,6 +10,7 @@ from cxrflow.config.fields import (
     FileName,
     Fraction,
     Positive,
+    RulePath,
     Seeds,
     no_repeats,
     word_or_other,
@@ -95,7 +96,7 @@ class Experiment(Strict):
 
     task: FileName
     backbone: Backbone
-    weights: str | None = None
+    weights: RulePath | None = None
     image_size: Annotated[int, Field(ge=32, le=2048)] = 224
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     head: Head

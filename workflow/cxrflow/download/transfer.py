@@ -6,6 +6,7 @@ be endless (it is cut at the file's length), nor hang (connect and read timeouts
 
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -136,8 +137,8 @@ def bring_file(
             part.unlink(missing_ok=True)
             raise Broken("the server does not have the part that was asked for")
         begin = begin if continued else 0
-        told = response.headers.get("Content-Length", "")
-        whole = begin + int(told) if told.isdigit() else None
+        told = whole_number(response.headers.get("Content-Length", ""))
+        whole = None if told is None else begin + told
         if None not in (length, whole) and whole != length:
             raise Refused(f"has {whole} bytes in place of {length}")
         whole = whole if length is None else length
@@ -147,6 +148,11 @@ def bring_file(
     if whole is not None and size < whole:
         raise Broken(f"cut off at {size} of {whole} bytes")
     return continued
+
+
+def whole_number(text: str) -> int | None:
+    """A number of bytes or seconds as people and servers write it; None where a text is none, or is beyond any."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def redirect_target(url: str, location: str) -> str:
@@ -182,8 +188,7 @@ def _ask(session: requests.Session, url: str, headers: dict[str, str], limits: L
     response.close()
     told = f"HTTP {response.status_code}"
     if response.status_code >= 500 or response.status_code in (408, 425, 429):
-        wait = response.headers.get("Retry-After", "")
-        raise Broken(told, retry_after=float(wait) if wait.isdigit() else 0)
+        raise Broken(told, retry_after=whole_number(response.headers.get("Retry-After", "")) or 0)
     raise Refused(told)
 
 

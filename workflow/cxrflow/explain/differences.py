@@ -12,6 +12,7 @@ FILES = """
     metrics features embedding separation figure shown networks audit scorecard report page runs plots network
     descriptions sheets splits claims assumptions study-config locked-versions states store seen known
     fingerprint root folder tensorboard record sizes workers
+    trainings-per-gpu
 """.split()
 
 

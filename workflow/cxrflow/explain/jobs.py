@@ -2,19 +2,14 @@
 
 import contextlib
 import io
-import json
 import logging
-import os
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from cxrflow.explain.records import record_of
 from cxrflow.stage.faults import Fault
-
-METADATA = Path(".snakemake/metadata")
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Job:
     @cached_property
     def record(self) -> Mapping[str, Any]:
         """What Snakemake wrote down when the outputs were made; empty where it did not."""
-        return (_record_of(self.outputs[0]) if self.outputs else None) or {}
+        return (record_of(self.outputs[0]) if self.outputs else None) or {}
 
     @property
     def before(self) -> str | None:
@@ -88,16 +83,3 @@ def _job(info: Mapping[str, Any]) -> Job:
 def _bare(file: str) -> str:
     """A file's name without what Snakemake says of it behind."""
     return file.removesuffix(" (ancient)") if isinstance(file, str) else str(file)
-
-
-def _record_of(output: str) -> dict[str, Any] | None:
-    """What Snakemake wrote down of an output: its name in base64 is the file's name, cut where that would be too long."""
-    if not METADATA.is_dir():
-        return None
-    name, most = urlsafe_b64encode(output.encode()).decode(), os.pathconf(METADATA, "PC_NAME_MAX") - 1
-    parts = [name[start : start + most] for start in range(0, len(name), most)]
-    file = METADATA.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
-    if not file.is_file():
-        return None
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return record

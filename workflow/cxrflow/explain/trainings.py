@@ -10,7 +10,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cxrflow.explain.differences import differences, flags_of
 from cxrflow.explain.jobs import Job
 from cxrflow.images.fingerprint import changed_files, stamps_of
 from cxrflow.images.folder import class_folders
+from cxrflow.machine.packages import by_one_name, installed_versions
 from cxrflow.networks.variables import computing_variables
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import read_json, sha256_of_file
@@ -26,6 +27,8 @@ from cxrflow.stage.files import read_json, sha256_of_file
 WITHOUT_EFFECT = {"epochs", "selected_epoch", "save_every", "keep_states", "trainings_per_gpu"}
 # A training is by its pixels: by what they were made is said by the job that makes them.
 NOT_OF_SETTINGS = {*WITHOUT_EFFECT, "resampling"}
+# Snakemake's words where a job does not only follow from others.
+OWN_REASONS = ("Params have changed", "Code has changed", "Updated input files", "Set of input files has changed")
 DECIDING = ("plan_augmentation", "split_images", "cache_pixels", "make_phantoms")
 
 
@@ -38,6 +41,9 @@ class Verdict:
     reasons: Sequence[str]
     seconds: float | None
     """About how long, by the last time; None where there is none."""
+    unless: Sequence[str] = ()
+    """Where it is only looked at: rules that run before it by other code, or on other files. If what they make should not be as
+    it was, the training is trained again."""
 
 
 def verdict_on(job: Job, planned: Mapping[str, Job]) -> Verdict:
@@ -66,7 +72,7 @@ def verdict_on(job: Job, planned: Mapping[str, Job]) -> Verdict:
         return Verdict(more, [f"epochs went from {record['epochs']} to {wanted}"], pace * more)
     if not any(states.glob("epoch_*.json")):
         return Verdict(wanted, [f"its states are gone ({states})"], pace * wanted)
-    return Verdict(0, [], None)
+    return Verdict(0, [], None, [one.rule for one in _before(job, planned) if _may_make_another(one)])
 
 
 def _changed_settings(record: Mapping[str, Any], job: Job) -> Iterator[str]:
@@ -82,18 +88,38 @@ def _changed_settings(record: Mapping[str, Any], job: Job) -> Iterator[str]:
 def _changes(job: Job, planned: Mapping[str, Job]) -> Iterator[str]:
     """Differences that decide what the training is of planned jobs whose outputs it reads."""
     classes = _settings(flags_of(job.command))["classes"]
-    seen: set[str] = set()
-    waiting = [job]
-    while waiting:
-        one = waiting.pop()
-        if one.outputs[0] in seen:
-            continue
-        seen.add(one.outputs[0])
-        waiting += [planned[file] for file in one.inputs if file in planned]
+    for one in _before(job, planned):
         if one.rule in DECIDING and one.before is not None:
             yield from (str(d) for d in differences(one.before, one.command) if d.name not in WITHOUT_EFFECT)
         if one.rule == "index_images":
             yield from _changed_images(flags_of(one.command), classes)
+
+
+def _before(job: Job, planned: Mapping[str, Job]) -> list[Job]:
+    """The planned jobs that a job follows from, the nearest first."""
+    found: dict[str, Job] = {}
+    waiting = [job]
+    while waiting:
+        one = waiting.pop(0)
+        for before in (planned[file] for file in one.inputs if file in planned):
+            if before.outputs[0] not in found:
+                found[before.outputs[0]] = before
+                waiting.append(before)
+    return list(found.values())
+
+
+def _may_make_another(job: Job) -> bool:
+    """Whether what a job makes may be another than last time, though nothing in its command says so."""
+    if job.rule not in (*DECIDING, "index_images"):
+        return False
+    if job.rule == "index_images" and fingerprint_differs(job):  # the images that differ are known
+        return False
+    return job.before is None or job.reason.startswith(OWN_REASONS)
+
+
+def fingerprint_differs(job: Job) -> bool:
+    """Whether an index was made for images that looked otherwise from outside."""
+    return job.before is not None and flags_of(job.before).get("fingerprint") != flags_of(job.command)["fingerprint"]
 
 
 def _changed_images(flags: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Iterator[str]:
@@ -112,7 +138,7 @@ def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[st
     if parts["code"] != code_hash("cxrflow.training.engine"):
         yield "the code that trains has changed"
     for package, before in parts["versions"].items():
-        now = _installed(package)
+        now = _installed().get(package)
         if now != before:
             yield f"{package} went from {before} to {now or 'none'}"
     then, given = parts.get("variables", {}), computing_variables(os.environ)
@@ -124,13 +150,9 @@ def _changed_contents(record: Mapping[str, Any], flags: Mapping[str, Sequence[st
         yield f"{weights.name} has other contents"
 
 
-def _installed(package: str) -> str | None:
-    for name in (package, f"{package}-cpu"):  # TensorFlow comes in packages of several names
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
+@cache  # asked for by each training
+def _installed() -> dict[str, str]:
+    return by_one_name(installed_versions())
 
 
 def _seconds_an_epoch(timing: Path) -> float:

@@ -23,7 +23,7 @@ def open_pixels(arrays: list[Path]) -> dict[str, NDArray[np.uint8]]:
     pixels: dict[str, NDArray[np.uint8]] = {}
     for path in arrays:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        images = pd.read_csv(path.with_suffix(".csv"), keep_default_na=False)["image"]
+        images = pd.read_csv(path.with_suffix(".csv"), dtype=str, keep_default_na=False)["image"]
         if len(images) != len(array):
             raise Fault(
                 f"{path}: {len(array)} images, but {len(images)} lines in {path.with_suffix('.csv').name}; delete both"

@@ -1,15 +1,28 @@
 """A store of decoded pixels, an image a file, under the hash of the image's contents: no image is decoded twice."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from cxrflow.images.decode import resized
 from cxrflow.stage.code_hash import code_hash
 from cxrflow.stage.files import canonical_json, sha256_of_text, whole_file
 
 DECODERS = ("numpy", "pillow", "pydicom", "pylibjpeg-openjpeg", "imagecodecs")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where pixels are kept while images are decoded, and in which form."""
+
+    folder: Path
+    sizes: Sequence[int]
+    resampling: str
 
 
 def decoding_hash() -> str:
@@ -35,3 +48,11 @@ def keep_pixels(file: Path, pixels: NDArray[np.uint8]) -> None:
     """Put the pixels of an image, shape (size, size, 3), into the store."""
     with whole_file(file) as part:
         np.save(part, pixels, allow_pickle=False)
+
+
+def keep_sizes(store: Store, sha256: str, rgb: Image.Image, decoding: str) -> None:
+    """Put a decoded image into the store, in each of its sizes that is not there yet."""
+    for size in store.sizes:
+        file = stored_file(store.folder, size, store.resampling, sha256, decoding)
+        if not file.is_file():
+            keep_pixels(file, resized(rgb, size, store.resampling))

@@ -13,8 +13,8 @@ from cxrflow.stage.faults import Fault
 PYTHONS = ("3.11", "3.12", "3.13")
 """As requires-python of pyproject.toml says."""
 
-# TensorFlow's one module comes in packages of several names; each stands for the other.
-SAME_MODULE = ({"tensorflow", "tensorflow-cpu"},)
+# A module that comes in packages of several names: each of them to the one that stands for all.
+SAME_MODULE = {"tensorflow-cpu": "tensorflow"}
 
 
 def python_finding(version: str) -> Finding:
@@ -54,6 +54,17 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
+def one_name(package: str) -> str:
+    """A package's name, spelled in the usual way; one name for packages that bring the same module."""
+    name = canonicalize_name(package)
+    return SAME_MODULE.get(name, name)
+
+
+def by_one_name(versions: Mapping[str, str]) -> dict[str, str]:
+    """Package to version, by `one_name`."""
+    return {one_name(package): version for package, version in versions.items()}
+
+
 def package_finding(
     locked: Mapping[str, str], installed: Mapping[str, str], versions: str, lock: Path | str
 ) -> Finding:
@@ -65,16 +76,12 @@ def package_finding(
         versions: the config's `versions`: "reported" makes a difference a note, "locked" makes it a fault.
         lock: the lock file, to name it.
     """
-    there = dict(installed)
-    for names in SAME_MODULE:
-        one = next((installed[name] for name in sorted(names) if name in installed), None)
-        there.update({name: one for name in names if one is not None})
+    found = by_one_name(installed)
+    there = {name: found.get(one_name(name)) for name in sorted(locked)}
     differing = [
-        f"{name} {there[name]} (locked: {locked[name]})"
-        for name in sorted(locked)
-        if name in there and there[name] != locked[name]
+        f"{name} {there[name]} (locked: {locked[name]})" for name in there if there[name] not in (None, locked[name])
     ]
-    missing = [f"{name} {locked[name]}" for name in sorted(locked) if name not in there]
+    missing = [f"{name} {locked[name]}" for name in there if there[name] is None]
     if not differing and not missing:
         return ok("packages", f"all {len(locked)} as in {lock}")
     told = [

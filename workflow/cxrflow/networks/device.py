@@ -15,7 +15,8 @@ CHOICES = ("auto", "cpu", "gpu")
 def set_up_device(device: str, threads: int, deterministic: bool = False) -> Kind:
     """Choose the device, limit its threads, and set Keras up (`set_up_keras`); must come before the backend's first operation.
 
-    A GPU's memory is taken as it is needed, not all of it at once, so that several trainings can share it.
+    TensorFlow and PyTorch take a GPU's memory as it is needed, not all of it at once, so that several trainings can share it;
+    JAX does with XLA_PYTHON_CLIENT_PREALLOCATE=false.
 
     Args:
         device: "cpu", "gpu", or "auto" for a GPU where there is one.

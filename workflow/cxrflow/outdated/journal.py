@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cxrflow.machine.packages import installed_versions, locked_versions
+from cxrflow.machine.packages import by_one_name, installed_versions, locked_versions
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import write_text
 
 NAME = "software.json"
-# One module in packages of several names; which of them makes no difference here.
-SAME_MODULE = {"tensorflow-cpu": "tensorflow"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,10 @@ def packages_of_jobs(lock: Path, in_own_environments: bool) -> dict[str, str]:
     Raises:
         Fault: the lock file is not there.
     """
-    locked = {SAME_MODULE.get(name, name): version for name, version in locked_versions(lock).items()}
+    locked = by_one_name(locked_versions(lock))
     if in_own_environments:
         return locked
-    installed = {SAME_MODULE.get(name, name): version for name, version in installed_versions().items()}
+    installed = by_one_name(installed_versions())
     return {name: installed[name] for name in sorted(locked) if name in installed}
 
 

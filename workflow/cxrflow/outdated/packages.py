@@ -3,9 +3,7 @@
 from functools import cache
 from importlib.metadata import packages_distributions
 
-from packaging.utils import canonicalize_name
-
-from cxrflow.outdated.journal import SAME_MODULE
+from cxrflow.machine.packages import one_name
 from cxrflow.stage.code_hash import imported_from_outside
 
 # What computes behind a package that a module imports.
@@ -29,7 +27,4 @@ def packages_of(stage: str) -> frozenset[str]:
 @cache
 def _packages_by_module() -> dict[str, list[str]]:
     """Importable module to the names of the packages that bring it."""
-    return {
-        module: [SAME_MODULE.get(name, name) for name in map(canonicalize_name, packages)]
-        for module, packages in packages_distributions().items()
-    }
+    return {module: [one_name(name) for name in names] for module, names in packages_distributions().items()}

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cxrflow.report.inputs import Inputs, package_name
+from cxrflow.machine.packages import one_name
+from cxrflow.report.inputs import Inputs
 from cxrflow.report.words import counted, few_of, joined, last_part, shown
 
 WITHOUT_EFFECT = ["featurewise_center", "featurewise_std_normalization", "zca_whitening"]
@@ -203,11 +204,11 @@ def _software(inputs: Inputs) -> Iterator[Deviation]:
     yield Deviation("Software", f"{', '.join(main)}; {theirs}.", True)
     if inputs.locked is None:
         return
-    compared = {name: versions for name, versions in several.items() if package_name(name) in inputs.locked}
+    compared = {name: versions for name, versions in several.items() if one_name(name) in inputs.locked}
     other = [
-        f"{name} {joined(versions)} (locked: {inputs.locked[package_name(name)]})"
+        f"{name} {joined(versions)} (locked: {inputs.locked[one_name(name)]})"
         for name, versions in compared.items()
-        if versions != [inputs.locked[package_name(name)]]
+        if versions != [inputs.locked[one_name(name)]]
     ]
     if other:
         yield Deviation("Software", f"Not the locked versions of this project: {', '.join(other)}.", True)

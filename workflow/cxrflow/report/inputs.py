@@ -1,6 +1,5 @@
 """What the page is made from: the files of a run, read once and checked to be there."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cxrflow.config.read import read_config, read_yaml
-from cxrflow.machine.packages import locked_versions
+from cxrflow.machine.packages import by_one_name, locked_versions
 from cxrflow.stage.faults import Fault, raise_all
 from cxrflow.stage.files import read_json
 
@@ -152,10 +151,4 @@ def read_study_config(path: Path) -> dict[str, Any]:
 def read_locked_versions(path: Path, python: str) -> dict[str, str]:
     """Package to version of a lock file, as it holds for a Python such as "3.11.7" on this machine."""
     environment = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
-    return {package_name(name): version for name, version in locked_versions(path, environment).items()}
-
-
-def package_name(name: str) -> str:
-    """A package's name as it compares: small letters, hyphens, TensorFlow's CPU build as TensorFlow."""
-    name = re.sub(r"[-_.]+", "-", name.lower())
-    return "tensorflow" if name == "tensorflow-cpu" else name
+    return by_one_name(locked_versions(path, environment))

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrflow.report.inputs import SUBSETS, Inputs, Run, package_name
+from cxrflow.machine.packages import one_name
+from cxrflow.report.inputs import SUBSETS, Inputs, Run
 from cxrflow.report.scorecard import stated_outcomes
 from cxrflow.report.words import counted, joined, last_part, shown, wilson_interval
 from cxrflow.stage.files import canonical_json
@@ -216,4 +217,4 @@ def version_rows(inputs: Inputs) -> list[tuple[str, list[str], str | None]]:
         for name, version in run.training["versions"].items():
             from_runs.setdefault(name, set()).add(version)
     locked = inputs.locked or {}
-    return [(name, sorted(versions), locked.get(package_name(name))) for name, versions in sorted(from_runs.items())]
+    return [(name, sorted(versions), locked.get(one_name(name))) for name, versions in sorted(from_runs.items())]

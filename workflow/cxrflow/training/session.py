@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrflow.stage.faults import Fault
+from cxrflow.training.batches import batches_per_pass
 from cxrflow.training.engine import Progress, train
 from cxrflow.training.identity import rows_hash
 from cxrflow.training.progress import Rows
@@ -129,10 +130,12 @@ def train_with_states(
         Stopped: SIGTERM or SIGINT came; the state is written.
         Fault: a loss is no longer finite, or the disk is full.
     """
+    if start is not None and start.batches:
+        _make_steps_of_both_sizes(model, start, manifest, pixels, split, settings, workers)
     progress = read_state(start, model) if start else Progress()
     timing = Timing(**start.record["timing"]) if start else Timing()
     rows = list(start.record["rows"]) if start else []
-    written, unsaved = start, False
+    written, unsaved = [start] if start else [], False
     saved_at, cost = time.monotonic(), 0.0
 
     def rows_of(epoch: int) -> pd.DataFrame:
@@ -140,22 +143,21 @@ def train_with_states(
         rows[epoch - 1 :] = [rows_hash(table)]
         return table
 
-    def save(kept: bool) -> State:
+    def save(kept: bool) -> None:
         nonlocal written, unsaved, saved_at, cost
         begin = time.monotonic()
         record = {"epochs": timing.epochs, "seconds": timing.seconds, "saving": timing.saving}
         try:
-            written = write_state(folder, model, progress, rows, record, written, kept)
+            written = [write_state(folder, model, progress, rows, record, written, kept), *written[:1]]
         except OSError as error:
-            at = f"; the state of epoch {written.epoch} is kept" if written else ""
+            at = f"; the state of epoch {written[0].epoch} is kept" if written else ""
             raise Fault(
                 f"states: {folder}: {error.strerror}{at}; make room or mend it, then give the same command again"
             ) from error
         saved_at, unsaved = time.monotonic(), False
         cost = saved_at - begin
         timing.saving += cost
-        drop_states(folder, _to_keep(find_states(folder), written))
-        return written
+        drop_states(folder, _to_keep(find_states(folder), written[0]))
 
     with noticed_signals(lambda: not unsaved) as came:
         begin = time.monotonic()
@@ -173,8 +175,28 @@ def train_with_states(
                 save(kept=stays)
             if signum and not is_over(progress.history, epochs, settings):
                 raise Stopped(signum, _place(progress))
-    assert written is not None  # the last epoch's state always stays
-    return written
+    return written[0]  # the last epoch's state always stays
+
+
+def _make_steps_of_both_sizes(
+    model: keras.Model,
+    start: State,
+    manifest: Manifest,
+    pixels: Mapping[str, NDArray[np.uint8]],
+    split: pd.DataFrame,
+    settings: Mapping[str, Any],
+    workers: int,
+) -> None:
+    """Do the first step of an epoch that goes on in front of its last batch, which may be a smaller one.
+
+    TensorFlow makes a step for the size of the first batch that it sees, and one for all sizes when it sees another; they round
+    differently. So whoever goes on has to see the sizes in the order of one who was never stopped. What the step changes is
+    overwritten by the state.
+    """
+    images = int((split["subset"] == "training").sum())
+    if start.batches == batches_per_pass(images, settings["batch_size"], settings["incomplete_batch"]) - 1:
+        before = Progress([dict(row) for row in start.record["history"]])
+        next(train(model, manifest, pixels, split, settings, start.epoch + 1, before, workers))
 
 
 def tidy_states(folder: Path, keep_states: str, used: Sequence[State]) -> None:

@@ -3,8 +3,10 @@
 A state is two or three files in the folder of the training's identity:
 
     epoch_000012_batch_0003.npz    variables of the network (dropout's seeds among them) and of the optimizer
-    best_epoch_000009.npz          weights behind the epoch of the lowest validation loss; states may share it
-    epoch_000012_batch_0003.json   how far the training is, its history, and the hash of each file; written last
+    best_epoch_000009_0.npz        weights behind the epoch of the lowest validation loss; states may share it, but no two
+                                   in succession
+    epoch_000012_batch_0003.json   of which training it is, how far that is, its history, and the hash of each file; written
+                                   last
 
 A state is there when its JSON is. Files are written beside and renamed, so that one is never half there; should the disk
 damage one all the same, its hash tells, and the state before it is used.
@@ -14,6 +16,7 @@ import json
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text, whole_file, write_text
 from cxrflow.training.engine import Best, Progress
 from cxrflow.training.randomness import backend_randomness, restore_randomness
@@ -51,7 +55,7 @@ def write_state(
     progress: Progress,
     rows: Sequence[str],
     timing: Mapping[str, Any],
-    before: State | None = None,
+    before: Sequence[State] = (),
     kept: bool = False,
 ) -> State:
     """Write a state.
@@ -62,7 +66,7 @@ def write_state(
         progress: how far they are.
         rows: hash of the manifest rows of each epoch that is behind or under way.
         timing: seconds so far, to be told again by the training that goes on.
-        before: the state that this training wrote, or began with, before; its best weights are not written again.
+        before: the two states that this training wrote, or began with, before; the newest first.
         kept: this state stays when newer ones come.
 
     Raises:
@@ -73,11 +77,11 @@ def write_state(
     best = None
     if progress.best is not None:
         best = {"epoch": progress.best.epoch, "val_loss": progress.best.val_loss}
-        if before is not None and before.record["best"] == best:
-            files["best"] = before.record["files"]["best"]
-        else:
-            files["best"] = _write_arrays(folder / f"best_epoch_{progress.best.epoch:06}.npz", progress.best.weights)
+        files["best"] = _file_to_share(best, before) or _write_arrays(
+            _new_file(folder, f"best_epoch_{progress.best.epoch:06}"), progress.best.weights
+        )
     record = {
+        "identity": folder.name,
         "history": progress.history,
         "batches": progress.batches,
         "images": progress.images,
@@ -125,7 +129,11 @@ def best_weights(state: State) -> list[NDArray[Any]]:
 
 
 def find_states(folder: Path, say: Callable[[str], None] | None = None) -> list[State]:
-    """The states in a folder, the furthest first; one whose JSON is damaged is told, if it was not before, and passed over."""
+    """The states in a folder, the furthest first; one whose JSON is damaged is told, if it was not before, and passed over.
+
+    Raises:
+        Fault: a state is one of another training, and was put there by hand.
+    """
     found = []
     for file in sorted(folder.glob("epoch_*.json"), reverse=True):
         try:
@@ -134,6 +142,7 @@ def find_states(folder: Path, say: Callable[[str], None] | None = None) -> list[
         except (ValueError, KeyError, AttributeError):  # what a damaged JSON may be
             whole = False
         if whole:
+            _check_identity(file, record)
             found.append(State(file, record))
         elif say is not None:
             say(f"the state {file} is damaged; one before it is used")
@@ -158,6 +167,29 @@ def drop_states(folder: Path, keep: Sequence[State]) -> None:
     for file in [*folder.glob("epoch_*.json"), *folder.glob("*.npz"), *folder.glob(".part-*")]:
         if file not in kept and file not in used:
             file.unlink(missing_ok=True)  # half-written variables are found twice
+
+
+def _check_identity(file: Path, record: Mapping[str, Any]) -> None:
+    # Older ones do not say whose they are.
+    identity, folder = record.get("identity", file.parent.name), file.parent
+    if identity != folder.name:
+        raise Fault(
+            f"states: {file}: a state of training {identity}, not of {folder.name}; move it and its files to "
+            f"{folder.with_name(identity)}, or delete it"
+        )
+
+
+def _file_to_share(best: Mapping[str, Any], before: Sequence[State]) -> Any:
+    """The file of the last state but one, where that has these best weights; the last one's file must not serve twice."""
+    if len(before) < 2 or before[1].record["best"] != best:
+        return None
+    file, last = (state.record["files"]["best"] for state in reversed(before[:2]))
+    return file if file != last else None
+
+
+def _new_file(folder: Path, name: str) -> Path:
+    """A name that no file has: a longer training's best weights stay, even where others are not the same to the last bit."""
+    return next(file for place in count() if not (file := folder / f"{name}_{place}.npz").exists())
 
 
 def _file_of(state: State, part: str) -> Path:
