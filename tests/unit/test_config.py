@@ -212,6 +212,11 @@ def test_a_fault_is_told_where_it_is_written(study: dict[str, Any]) -> None:
     assert [fault.split(":")[0] for fault in faults_of(study)] == ["experiment_defaults.input_scaling"]
 
 
+def test_one_source_needs_no_list(study: dict[str, Any]) -> None:
+    config = read_config({**study, "image_sources": "https://a/{path}", "weights_sources": "https://b/{path}"})
+    assert (config.image_sources, config.weights_sources) == (["https://a/{path}"], ["https://b/{path}"])
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -223,6 +228,7 @@ def test_a_fault_is_told_where_it_is_written(study: dict[str, Any]) -> None:
         ({"image_sources": ["https://a/{path}/{home}"]}, "allowed: {path}, {sha256}, {git_blob_sha1}"),
         ({"image_sources": ["file:///a/{path}"]}, "must begin with https:// or http://"),
         ({"image_sources": []}, "image_sources: "),
+        ({"image_sources": "[https://a/{path}]"}, "each address is quoted: '[\"https://…/{path}\", …]'"),
         ({"weights_sources": ["https://a/{sha256}"]}, "must say where the file's own part stands; allowed: {path}"),
         ({"only": "multiclas_mobilenet"}, "did you mean 'multiclass_mobilenet'?"),
         ({"seeds": 0}, "seeds: 0: at least 1 seed"),

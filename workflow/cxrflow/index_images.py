@@ -73,8 +73,8 @@ def index_images(
     rows = list_images(root, classes, layout, image_list, patients)
     decoding = decoding_hash()
     found_by = f"{code_hash('cxrflow.images.facts')} {decoding}"
-    by_stamp, by_contents = read_known(known, root, found_by)
-    rows = _with_known(root, rows, by_stamp)
+    known_here, known_anywhere = read_known(known, root, found_by)
+    rows = _with_known(root, rows, known_here)
 
     def look_at_header(row: Mapping[str, Any]) -> dict[str, Any]:
         return header_facts(root / row["image"], row["fault"])
@@ -88,7 +88,7 @@ def index_images(
 
     # What libraries warn of is odd but no fault; what would make a picture another is checked here.
     with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings(action="ignore"):
-        rows = _with_known_contents(root, rows, by_contents, pool)
+        rows = _with_known_contents(root, rows, known_anywhere, pool)
         taken, fresh = rows[rows["status"].notna()], rows[rows["status"].isna()]
         del rows  # the tables of a hundred thousand images take 30 MB each
         fresh = _looked_at(fresh, look_at_header, pool)
@@ -98,7 +98,7 @@ def index_images(
         index = pd.concat([taken, fresh[~sound], _looked_at(fresh[sound], look_at_contents, pool)]).sort_index()
     del taken, fresh
     if known:
-        write_known(known, root, found_by, index.loc[index["status"] == "ok", list(TYPES)], by_stamp)
+        write_known(known, root, found_by, index.loc[index["status"] == "ok", list(TYPES)], known_here)
     differing = _differing_hashes(index)
     changed = (index["status"] == "ok") & (differing != "")
     index.loc[changed, "status"], index.loc[changed, "fault"] = "changed", differing[changed]
@@ -127,14 +127,15 @@ def _with_known_contents(root: Path, rows: pd.DataFrame, known: pd.DataFrame, po
     Only files as long as a known one are read for that; of those that turn out to be new, the header is read afterwards.
     """
     alike = rows[rows["status"].isna() & (rows["fault"] == "") & rows["bytes"].isin(known["bytes"])]
+    if alike.empty:
+        return rows
     parts = []
-    for start in range(0, max(len(alike), 1), AT_ONCE):
+    for start in range(0, len(alike), AT_ONCE):
         some = alike.iloc[start : start + AT_ONCE]
         hashes = list(pool.map(hashes_of, _paths(root, some), _needs_git_blob_sha1(some)))
         parts.append(pd.DataFrame(hashes, some.index, ["sha256", "git_blob_sha1"], "string"))
-    found = pd.concat(parts)
-    found = found[found["sha256"].isin(known.index)]
-    facts = found.join(known[OF_CONTENTS], on="sha256").assign(status="ok", fault=None)
+    contents = known.drop_duplicates("sha256").set_index("sha256")[OF_CONTENTS]
+    facts = pd.concat(parts).join(contents, on="sha256", how="inner").assign(status="ok", fault=None)
     rows.loc[facts.index, list(facts)] = facts
     return rows
 

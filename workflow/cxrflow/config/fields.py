@@ -20,6 +20,8 @@ def _address_with(*names: str) -> AfterValidator:
     def check(address: str) -> str:
         asked = re.findall(r"{(.*?)}", address)
         allowed = ", ".join(f"{{{name}}}" for name in names)
+        if address.startswith("["):  # YAML takes the braces for its own, and Snakemake then the whole for a text
+            raise ValueError(f"not a list; in one, each address is quoted: '[\"https://…/{{{names[0]}}}\", …]'")
         if not address.startswith(("http://", "https://")):
             raise ValueError("must begin with https:// or http://")
         if not asked or not set(asked) <= set(names):

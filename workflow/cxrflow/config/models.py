@@ -70,7 +70,7 @@ class Config(Strict):
     patients: Annotated[
         Patients | None, Field(description="empty, {column: NAME} or {pattern: REGULAR_EXPRESSION}")
     ] = None
-    image_sources: Annotated[list[ImageSource], Field(min_length=1)] = Field(
+    image_sources: Annotated[list[ImageSource], BeforeValidator(as_list), Field(min_length=1)] = Field(
         default=[
             "https://raw.githubusercontent.com/danieldelijani/COVID-Detection-Machine-Learning-Model/"
             "6137995d9f7ec98bdab4f2f51fb71c9e42f8a0cd/Covid_Data_GradientCrescent/all/{path}",
@@ -80,7 +80,7 @@ class Config(Strict):
     missing_images: Literal["error", "warn"] = "error"
     on_bad_image: Literal["error", "skip"] = "error"
     weights: RulePath = "imagenet"
-    weights_sources: Annotated[list[WeightsSource], Field(min_length=1)] = Field(
+    weights_sources: Annotated[list[WeightsSource], BeforeValidator(as_list), Field(min_length=1)] = Field(
         default=["https://storage.googleapis.com/{path}"]
     )
     tasks: Annotated[dict[FileName, Task], Field(min_length=1)]

@@ -35,6 +35,9 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}],
         "default": None,
     }
+    for key in ("image_sources", "weights_sources"):
+        source = schema["properties"][key]
+        source["anyOf"] = [{"type": "string"}, {name: source.pop(name) for name in ("type", "items", "minItems")}]
     # An overlay may hold any part of the config.
     schema.pop("required", None)
     return schema
