@@ -96,12 +96,28 @@ def test_the_store_knows_contents_not_names(image_folder: Path, tmp_path: Path) 
     for name in names:
         shutil.copyfile(first, image_folder / name)
     cache_pixels(array, image_folder, hashed(image_folder, *names), 8, "nearest", store, workers=4)
-    assert len(list(store.rglob("*.npy"))) == 1 and list(store.rglob(".part-*")) == []
+    assert len(list(store.rglob("*.pixels"))) == 1 and list(store.rglob(".part-*")) == []
     both = hashed(image_folder, "train/covid/covid_0.png", "train/covid/covid_1.png")
     assert cache_pixels(array, image_folder, both, 8, "nearest", store) == 1
     np.testing.assert_array_equal(np.load(array)[0], decode_image(first, 8, "nearest"))
     assert cache_pixels(array, image_folder, both, 8, "bilinear", store) == 2
     np.testing.assert_array_equal(np.load(array)[0], decode_image(first, 8, "bilinear"))
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: bytes(len(whole)), lambda whole: b""])
+def test_a_stored_image_that_is_not_whole_is_decoded_again(
+    image_folder: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    """As a power cut leaves files."""
+    array, store = tmp_path / "a.npy", tmp_path / "store"
+    images = hashed(image_folder, "train/covid/covid_0.png", "train/covid/covid_1.png")
+    assert cache_pixels(array, image_folder, images, 8, "nearest", store) == 2
+    whole = array.read_bytes()
+    file = sorted(store.rglob("*.pixels"))[0]
+    file.write_bytes(damage(file.read_bytes()))
+    assert cache_pixels(array, image_folder, images, 8, "nearest", store) == 1
+    assert cache_pixels(array, image_folder, images, 8, "nearest", store) == 0
+    assert array.read_bytes() == whole
 
 
 def test_an_image_that_is_not_the_indexed_one_leaves_the_array_as_it_was(image_folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrflow.images.decode import RESAMPLING, decode_image
-from cxrflow.images.store import decoding_hash, keep_pixels, stored_file
+from cxrflow.images.store import decoding_hash, keep_pixels, kept_pixels, stored_file
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import Fault
 from cxrflow.stage.files import sha256_of_file, whole_file, write_table
@@ -55,8 +55,8 @@ def cache_pixels(
         if store is None:
             return decode_image(path, size, resampling), True
         stored = stored_file(store, size, resampling, sha256, decoding)
-        if stored.is_file():
-            return np.load(stored, allow_pickle=False), False
+        if (kept := kept_pixels(stored, size)) is not None:
+            return kept, False
         if sha256_of_file(path) != sha256:
             raise Fault(f"{path}: has changed since it was indexed; give the same command again")
         pixels = decode_image(path, size, resampling)

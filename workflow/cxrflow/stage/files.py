@@ -14,18 +14,24 @@ if TYPE_CHECKING:  # tables write themselves; importing pandas here would cost e
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, durable: bool = True) -> Iterator[Path]:
     """Yield a path to write to; it takes the place of `path` when the block ends well, and is deleted when it does not.
 
     The name beside it keeps the suffix of `path`, since some writers choose their format by it.
+
+    Args:
+        path: the file to write.
+        durable: wait until it is on the disk. Without, which is faster, a power cut may leave it in parts: for files that tell
+            by themselves whether they are whole.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{threading.get_native_id()}-{path.name}")
     try:
         yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
