@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 ENVS = Path(__file__).resolve().parents[2] / "envs"
@@ -43,6 +44,25 @@ def input_lines(kind: str) -> list[str]:
 
 def requirement_in(line: str) -> Requirement:
     return Requirement(line.split("#", maxsplit=1)[0].strip())
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "package"),
+    [
+        ("linux", "x86_64", "tensorflow-cpu"),
+        ("linux", "aarch64", "tensorflow"),
+        ("darwin", "arm64", "tensorflow"),
+    ],
+)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_each_machine_gets_one_tensorflow(system: str, machine: str, package: str, python: str) -> None:
+    platform = {"linux": "Linux", "darwin": "Darwin"}[system]
+    of_machine = {"sys_platform": system, "platform_machine": machine, "platform_system": platform}
+    environment = {**of_machine, "python_version": python, "python_full_version": f"{python}.0"}
+    for kind in ("cpu", "dev"):
+        wanted = [name for name, marker in lock_pins(kind) if marker == "None" or Marker(marker).evaluate(environment)]
+        assert [name for name in wanted if name in ("tensorflow", "tensorflow-cpu")] == [package]
+        assert {"keras", "numpy", "snakemake"} <= set(wanted)
 
 
 def is_tensorflow_or_cuda(package: str) -> bool:
