@@ -40,6 +40,7 @@ ROWS: dict[str, tuple[str, dict[str, Any], float]] = {
 }
 PEERS = ("notebook", "keras_layers")
 SAVING = "saving states"
+AUGMENTATION = "augmentation"  # measured by a script of its own
 SAVING_EPOCHS = 20  # of the network with the largest states: some five states at the default of one a minute
 
 
@@ -180,7 +181,7 @@ def print_row(name: str, ratio: float, wanted: str) -> None:
 
 
 def main() -> None:
-    rows = [*ROWS, SAVING]
+    rows = [*ROWS, SAVING, AUGMENTATION]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True, help="folder with train/<class>/ and test/<class>/")
     parser.add_argument("--weights", type=Path, required=True, help="folder of weights files")
@@ -191,6 +192,9 @@ def main() -> None:
     for row in args.only:
         if row == SAVING:
             saving(args.images, args.weights)
+        elif row == AUGMENTATION:
+            script = Path(__file__).parent.with_name("augmentation.py")
+            subprocess.run([sys.executable, script, "--images", args.images / "train"], check=True)
         else:
             compared(row, args.images, args.weights, args.rounds)
     print(f"{time.monotonic() - begin:.0f} s in all")

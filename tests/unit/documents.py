@@ -17,6 +17,7 @@ FILES = (
     "CHANGELOG.md",
     "results/README.md",
     "tests/README.md",
+    "benchmarks/README.md",
     *(f"docs/{file.name}" for file in sorted((PROJECT / "docs").glob("*.md"))),
 )
 TEXT = {name: (PROJECT / name).read_text(encoding="utf-8") for name in FILES}
