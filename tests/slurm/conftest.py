@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from slurm_runs import PROJECT, SITE, STUDY, THROUGH_SLURM, Run, cancel_all, of_site, snakemake_command
+from slurm_runs import PROJECT, SITE, THROUGH_SLURM, Run, cancel_all, of_site, snakemake_command, write_study
 
 HERE = Path(__file__).resolve().parent
 
@@ -51,19 +50,27 @@ Start = Callable[..., Run]
 
 @pytest.fixture(scope="module")
 def start(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """`start(folder, *flags, site={}, **config)` starts Snakemake on the cluster; what still runs in the end is ended."""
+    """Starts Snakemake on the cluster; what still runs in the end is ended.
+
+    `start(folder, *flags, site={}, **config)` with STUDY and some keys of it changed, or with another `configfile`.
+    """
     runs: list[Run] = []
 
-    def begin(folder: Path, *flags: str, site: dict[str, str] | None = None, **config: Any) -> Run:
+    def begin(
+        folder: Path,
+        *flags: str,
+        site: dict[str, str] | None = None,
+        configfile: Path | None = None,
+        **config: Any,
+    ) -> Run:
         folder.mkdir(exist_ok=True)
         number = len(runs)
-        overlay = tmp_path_factory.mktemp("config") / "study.yaml"
-        overlay.write_text(yaml.safe_dump({**STUDY, **config}))
+        configfile = configfile or write_study(tmp_path_factory.mktemp("config") / "study.yaml", **config)
         environment = of_site({**SITE, **(site or {})})
         screen = folder / f"screen_{number}.txt"
         with screen.open("w") as out:
             process = subprocess.Popen(
-                [*snakemake_command(folder, overlay), *THROUGH_SLURM, *flags],
+                [*snakemake_command(folder, configfile), *THROUGH_SLURM, *flags],
                 cwd=PROJECT, env={**os.environ, **environment}, stdout=out, stderr=out, text=True, start_new_session=True,
             )  # fmt: skip
         runs.append(Run(folder, process, screen))

@@ -44,6 +44,8 @@ SITE = {
 }
 THROUGH_SLURM = ("--workflow-profile", str(PROJECT / "profiles/slurm"), "--slurm-keep-successful-logs")
 RUN = "results/tiny/runs/binary_mobilenet/seed_{}"
+# Files of a run that are the same bytes each time; model.keras holds its date.
+KEPT = ("model.weights.h5", "history.csv", "predictions.csv", "metrics.json", "embedding.csv", "separation.json")
 LONG = 1800  # seconds after which something that ends by itself has not
 
 EPOCH = r"^epoch +(\d+)/"
@@ -101,12 +103,12 @@ class Run:
 
         return self.until(job)
 
-    def ends(self) -> int:
-        """Wait until it has ended; its exit status."""
+    def ends(self, within: float = LONG) -> int:
+        """Wait until it has ended, so many seconds at most; its exit status."""
         try:
-            return self.process.wait(LONG)
+            return self.process.wait(within)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"Snakemake has not ended in {LONG} s:\n{self.text()}")
+            pytest.fail(f"Snakemake has not ended in {within} s:\n{self.text()}")
 
     def interrupt(self) -> None:
         """Ctrl-C: to all that the terminal would send it to."""
@@ -123,25 +125,30 @@ def place(match: re.Match[str]) -> tuple[int, int]:
     return int(match[1]), int(match[2] or 0)
 
 
-def snakemake_command(folder: Path, overlay: Path) -> list[str]:
+def write_study(file: Path, **config: Any) -> Path:
+    """Write STUDY as a config file, with some keys changed."""
+    file.write_text(yaml.safe_dump({**STUDY, **config}))
+    return file
+
+
+def snakemake_command(folder: Path, configfile: Path) -> list[str]:
     """Snakemake in a folder, by the Python of the tests; it heeds Ctrl-C, also where the tests run in the background."""
-    files = ["-s", str(PROJECT / "Snakefile"), "-d", str(folder), "--configfile", str(overlay)]
+    files = ["-s", str(PROJECT / "Snakefile"), "-d", str(folder), "--configfile", str(configfile)]
     return ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", *files]
 
 
-def run_alone(folder: Path, *flags: str, **config: Any) -> None:
+def run_alone(folder: Path, *flags: str, configfile: Path | None = None, **config: Any) -> None:
     """The same on this machine without Slurm, to its end."""
     folder.mkdir(exist_ok=True)
-    overlay = folder / "study.yaml"
-    overlay.write_text(yaml.safe_dump({**STUDY, **config}))
-    command = [*snakemake_command(folder, overlay), "--cores", "2", *flags]
+    configfile = configfile or write_study(folder / "study.yaml", **config)
+    command = [*snakemake_command(folder, configfile), "--cores", "2", *flags]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def differing(one: Path, other: Path, seed: int, names: tuple[str, ...]) -> list[str]:
-    """Files of a training that are not the same bytes in two folders."""
-    files = [f"{RUN.format(seed)}/{name}" for name in names]
+def differing(one: Path, other: Path, results: str, names: tuple[str, ...]) -> list[str]:
+    """Files of a folder of results that are not the same bytes in two places."""
+    files = [f"{results}/{name}" for name in names]
     return [file for file in files if (one / file).read_bytes() != (other / file).read_bytes()]
 
 

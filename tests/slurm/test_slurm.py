@@ -1,4 +1,4 @@
-"""cxrflow on a real Slurm: the same bytes as on one machine, and what becomes of jobs that are ended from outside."""
+"""cxrflow on a real Slurm: the whole flow, and what becomes of jobs that are ended from outside."""
 
 import os
 import re
@@ -11,6 +11,8 @@ import pytest
 from slurm_runs import (
     EPOCH,
     GOES_ON,
+    KEPT,
+    RUN,
     STOPPED,
     Run,
     differing,
@@ -25,7 +27,6 @@ from slurm_runs import (
 )
 
 pytestmark = pytest.mark.slow
-KEPT = ("model.weights.h5", "history.csv", "predictions.csv", "metrics.json", "embedding.csv", "separation.json")
 TRAINED = KEPT[:2]
 ENDLESS = of_epochs(3000)
 
@@ -87,9 +88,9 @@ def test_slurm_lets_a_cancelled_training_save_its_state_and_go_on_from_it(whole:
     assert whole.went_on == whole.cancelled
 
 
-def test_slurm_gives_the_same_bytes_as_one_machine(whole: Whole, alone: Path) -> None:
+def test_slurm_cancelled_training_ends_with_the_same_bytes_as_on_one_machine(whole: Whole, alone: Path) -> None:
     for seed in (0, 1):
-        assert differing(whole.folder, alone, seed, KEPT) == []
+        assert differing(whole.folder, alone, RUN.format(seed), KEPT) == []
 
 
 def test_slurm_time_limit_is_no_end_and_ctrl_c_leaves_no_job(start: Any, whole: Whole, alone: Path) -> None:
@@ -116,7 +117,7 @@ def test_slurm_time_limit_is_no_end_and_ctrl_c_leaves_no_job(start: Any, whole: 
     assert place(last.until_said_by(last.until_training(2), GOES_ON)) == place(interrupted)
     assert last.ends() == 0, last.text()
     run_alone(alone, "train_all", seeds=[2], **of_epochs(epochs))
-    assert differing(whole.folder, alone, 2, TRAINED) == []
+    assert differing(whole.folder, alone, RUN.format(2), TRAINED) == []
 
 
 def test_slurm_out_of_memory_is_told_and_the_next_attempt_has_more(start: Any, whole: Whole) -> None:
@@ -160,7 +161,7 @@ def test_slurm_killed_snakemake_leaves_no_second_writer(start: Any, whole: Whole
     assert re.findall(EPOCH, behind, re.MULTILINE) == []
     assert "trained already, 40 epochs: its state is written out" in behind
     run_alone(alone, "train_all", seeds=[4])
-    assert differing(whole.folder, alone, 4, TRAINED) == []
+    assert differing(whole.folder, alone, RUN.format(4), TRAINED) == []
 
 
 def test_slurm_takes_several_groups_as_one_job(start: Any, whole: Whole) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cxrflow.machine.cluster import examine_cluster
-from slurm_runs import PROJECT, SITE, STUDY, THROUGH_SLURM, Run, of_site, submitted
+from slurm_runs import PROJECT, SITE, STUDY, THROUGH_SLURM, Run, of_site, submitted, write_study
 
 pytestmark = pytest.mark.slow
 NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
@@ -43,8 +42,7 @@ def python_for_nobody(cluster: Path, open_folder: Callable[[str], Path]) -> str:
 
 def test_slurm_serves_a_user_who_is_not_root(python_for_nobody: str, open_folder: Callable[[str], Path]) -> None:
     folder = open_folder("nobody")
-    overlay = folder / "study.yaml"
-    overlay.write_text(yaml.safe_dump(STUDY))
+    overlay = write_study(folder / "study.yaml")
     subprocess.run(["chown", "-R", "nobody:nogroup", str(folder)], check=True)
     environment = {**os.environ, **of_site(SITE), "HOME": str(folder), "TMPDIR": str(folder)}
     files = ["-s", str(PROJECT / "Snakefile"), "-d", str(folder), "--configfile", str(overlay)]
