@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from cxrflow import rebuild_outdated
 from cxrflow.explain.jobs import Job
+from cxrflow.machine.packages import by_one_name, locked_versions
 from cxrflow.outdated.journal import Entry, packages_at, packages_of_jobs, read_journal, write_down
-from cxrflow.outdated.packages import packages_of
+from cxrflow.outdated.packages import BEHIND, packages_of
 from cxrflow.rebuild_outdated import find_outdated, to_force
 from cxrflow.stage.faults import Fault
 
@@ -66,13 +67,19 @@ def test_packages_of_jobs(tmp_path: Path) -> None:
         ("embed_features", {"scikit-learn", "scipy", "numpy", "pandas"}, {"keras", "matplotlib", "requests"}),
         ("plot_curves", {"matplotlib", "pandas"}, {"keras", "tensorflow", "scikit-learn", "jinja2"}),
         ("evaluate_model", {"keras", "tensorflow", "scikit-learn"}, {"matplotlib", "pydantic"}),
-        ("cache_pixels", {"pillow", "pydicom", "pylibjpeg-libjpeg"}, {"keras"}),
+        ("cache_pixels", {"pillow", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "imagecodecs"}, {"keras"}),
         ("assemble_report", {"jinja2"}, {"keras", "matplotlib"}),
     ],
 )
 def test_packages_that_decide_a_stage(stage: str, some: set[str], none: set[str]) -> None:
     packages = packages_of(f"cxrflow.{stage}")
     assert some <= packages and not none & packages
+
+
+def test_packages_behind_others_are_locked_ones(project: Path) -> None:
+    """One that the project no longer uses would stand there for nothing."""
+    behind = {name for names in BEHIND.values() for name in names}
+    assert {*BEHIND, *behind} <= set(by_one_name(locked_versions(project / "envs/cpu.lock")))
 
 
 def training(folder: Path, versions: dict[str, str]) -> Job:

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -46,6 +46,10 @@ VARIABLES = {
 # What modules of stages start. follow_training only shows: train_model starts it beside itself, and its code is no part of the
 # training's. nvidia-smi tells the GPUs that can be claimed.
 STARTED = {"cxrflow.training.followers": {"cxrflow.follow_training"}, "cxrflow.machine.gpu_claim": set()}
+# Files and folders that modules of stages name themselves: where a driver tells of GPUs, where GPUs are claimed, and the
+# processor for a training's record.
+FIXED_FILES = {"cxrflow.machine.gpu_claim": {"/", "/tmp"}, "cxrflow.training.hardware": {"/proc/cpuinfo"}}
+OPENING = r"(Pure)?Path|open|read_\w+|load|loadtxt|genfromtxt|fromfile|memmap|File|ZipFile|listdir|scandir"
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:
@@ -88,6 +92,41 @@ def variables_read(tree: ast.AST) -> set[str]:
     return found
 
 
+def files_named(tree: ast.Module) -> set[str]:
+    """Files that a module names itself where it makes a path, opens or reads: the names, or how they begin.
+
+    Methods of a path do not count, since the path does: `part.open("wb")` names no file.
+    """
+    found = set()
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    libraries = {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        called = re.fullmatch(rf"(?:(\w+)\.)?(?:\w+\.)*({OPENING})", ast.unparse(call.func))
+        if not called or (called[1] and called[1] not in libraries):
+            continue
+        given = call.args[:1] or [keyword.value for keyword in call.keywords]
+        found |= {beginning(value, constants) for value in given}
+        if called[2] == "Path" and not given:
+            found.add(".")
+    return {text for text in found if text is not None}
+
+
+def beginning(value: ast.expr, constants: Mapping[str, ast.Constant]) -> str | None:
+    """The text that a value begins with; None where it is not written in the module."""
+    while isinstance(value, ast.BinOp | ast.JoinedStr):
+        value = value.left if isinstance(value, ast.BinOp) else value.values[0]
+    if isinstance(value, ast.Name):
+        value = constants.get(value.id, value)
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+
 def test_every_rule_has_the_hash_of_its_stage() -> None:
     assert sorted(STAGES) == sorted(f"cxrflow.{name}" for name in re.findall(r"^ *rule (\w+):", RULES, re.MULTILINE))
 
@@ -117,12 +156,34 @@ def test_no_code_comes_in_unseen(name: str) -> None:
 
 @pytest.mark.parametrize("name", OF_STAGES)
 def test_stages_read_no_file_that_is_not_named_by_a_flag(name: str) -> None:
-    """No file beside a module, none in a home: what a stage reads is an input of its rule."""
+    """No file beside a module, none in a home or in the checkout: what a stage reads is an input of its rule."""
     tree, names = MODULES[name], set(names_in(MODULES[name]))
     if name != "cxrflow.stage.code_hash":  # reads the modules themselves, to hash them
         assert "__file__" not in names
     assert names & {"expanduser", "home", "get_data", "cwd", "getcwd", "chdir"} == set()
     assert {"importlib.resources", "importlib_resources", "pkg_resources", "site"} & imported(tree) == set()
+    assert files_named(tree) == FIXED_FILES.get(name, set())
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ('text = Path("config.yaml").read_text("utf-8")', {"config.yaml"}),
+        ('with open("config.yaml") as file:\n    pass', {"config.yaml"}),
+        ('import pandas as pd\npd.read_csv("claims.csv", sep=";")', {"claims.csv"}),
+        ('from PIL import Image\nImage.open(fp="lung.png")', {"lung.png"}),
+        ('read_json(f"results/{name}.json")', {"results/"}),
+        ('def read(file=Path("results") / "a.csv"):\n    pass', {"results"}),
+        ('NAME = "config.yaml"\ntext = Path(NAME).read_text()', {"config.yaml"}),
+        ('(Path() / "config.yaml").read_text()', {"."}),
+        ('Path(args.config).read_text("utf-8")', set()),
+        ('import zipfile\nzipfile.ZipFile(model).open("config.json")', set()),
+        ('with part.open("wb") as file:\n    pass', set()),
+        ('read_json(args.runs / "metrics.json")', set()),
+    ],
+)
+def test_a_file_that_is_not_named_by_a_flag_is_seen(code: str, named: set[str]) -> None:
+    assert files_named(ast.parse(code)) == named
 
 
 @pytest.mark.parametrize("name", OF_STAGES)
@@ -166,12 +227,15 @@ def test_stages_with_keras_do_not_go_by_a_file_in_the_home(name: str) -> None:
 @pytest.fixture
 def hostile_home(tmp_path: Path) -> dict[str, str]:
     """An environment whose home has a keras.json with other values throughout, and a matplotlibrc."""
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib/matplotlibrc").write_text("lines.markersize: 20\nfont.size: 20\naxes.titlepad: 30\n")
     (tmp_path / "keras").mkdir()
     settings = {"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first", "backend": "tensorflow"}
     (tmp_path / "keras/keras.json").write_text(json.dumps(settings))
     return {
         **os.environ,
         "KERAS_HOME": str(tmp_path / "keras"),
+        "MATPLOTLIBRC": str(tmp_path / "matplotlib/matplotlibrc"),
         "PYTHONPATH": str(PACKAGE.parent),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -214,6 +278,26 @@ def test_a_network_is_the_same_whatever_a_home_says(hostile_home: dict[str, str]
     described = json.loads(network.read_text())
     assert described["backbone_output_shape"] == [1, 1, 1024]
     assert described["parameters"]["total"] == 3228864 + (1024 + 1) * 8 + (8 + 1) * 4 + 4 + 1
+
+
+def test_a_plot_is_the_same_whatever_a_home_says(hostile_home: dict[str, str], tmp_path: Path) -> None:
+    program = """
+import matplotlib
+from cxrflow.plot_curves import main
+print(matplotlib.rcParams["lines.markersize"])
+main()
+"""
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,loss,accuracy,val_loss,val_accuracy\n1,0.7,0.5,0.8,0.4\n2,0.6,0.6,0.7,0.5\n")
+    plots = []
+    for settings, size in ((hostile_home["MATPLOTLIBRC"], "20.0"), (os.devnull, "6.0")):
+        asked = [sys.executable, "-c", program, "--history", str(history), "--figure", str(tmp_path / "curves.svg")]
+        run = subprocess.run(
+            asked, env={**hostile_home, "MATPLOTLIBRC": settings}, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.splitlines()[0] == size  # the file is there to be read
+        plots.append((tmp_path / "curves.svg").read_text())
+    assert plots[0] == plots[1]
 
 
 @pytest.mark.parametrize(

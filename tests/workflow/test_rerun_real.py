@@ -28,6 +28,7 @@ from test_rerun_table import (
     change_text,
     draw_images,
     made_with,
+    moved_below_a_fresh_clone,
     onwards,
     replace_image,
     retrained,
@@ -89,7 +90,24 @@ ROWS = [
     Real("a test image replaced", onwards("index_images"), decoded=1, edit=replace_image("test/covid/0.png")),
     Real("weights replaced by older ones", retrained("binary"), epochs=2, edit=weights_replaced_by_older_ones),
     Real("one claim less", REPORTS, edit=one_claim_less),
+    Real(".snakemake deleted, and a fresh clone laid over the results", set(READS), edit=moved_below_a_fresh_clone),
 ]
+
+# A module that Python loads in each job before all others: it writes down each image file that is decoded.
+TELLS_DECODING = """
+from pathlib import Path
+from PIL.ImageFile import ImageFile
+
+load = ImageFile.load
+
+def load_and_tell(image):
+    if image.tile and hasattr(image.fp, "name"):  # not decoded yet, and in a file, not in memory
+        with Path(__file__).with_name("decoded.txt").open("a") as told:
+            told.write(f"{image.fp.name}\\n")
+    return load(image)
+
+ImageFile.load = load_and_tell
+"""
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +115,7 @@ def real(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which one small training has run, with all that follows."""
     folder = tmp_path_factory.mktemp("real")
     copy_project(project, folder)
+    (folder / "workflow/sitecustomize.py").write_text(TELLS_DECODING)
     draw_images(folder / "images")
     write_config(folder / "table.yaml", {**CONFIG, "only": ["binary"]})
     assert run(folder) == (JOBS, 2, 16)
@@ -106,22 +125,18 @@ def real(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, *configs: str, program: str = "snakemake", says: str = "") -> tuple[set[str], int, int]:
     """Run it: the jobs that ran, the epochs that were trained, the images that were decoded."""
     jobs = dry_run(folder, "table.yaml", *configs, arguments=["--forceall"]).outputs
-    begin, stored = time.time(), stored_images(folder)
+    begin, decoded = time.time(), folder / "workflow/decoded.txt"
+    decoded.write_text("")
     command = [sys.executable, "-m", program, "--cores", "2", "--configfile", "table.yaml", *configs]
     environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert says in done.stdout, done.stdout
     records = {output: json.loads(file.read_text()) for output, file in metadata(folder).items()}
-    ran = {job for job, outputs in jobs.items() if records[outputs[0]]["starttime"] >= begin}
+    ran = {job for job, outputs in jobs.items() if records.get(outputs[0], {"starttime": 0})["starttime"] >= begin}
     logs = {job: (folder / records[jobs[job][0]]["log"][0]).read_text() for job in ran}
     epochs = sum(len(re.findall(r"^epoch \d+/\d+  loss ", log, re.MULTILINE)) for log in logs.values())
-    return ran, epochs, len(stored_images(folder) - stored)
-
-
-def stored_images(folder: Path) -> set[Path]:
-    """Decoded images, by their contents: each is decoded once."""
-    return {file for file in folder.glob("results/pixels/**/*") if file.is_file()}
+    return ran, epochs, len(decoded.read_text().splitlines())
 
 
 def metadata(folder: Path) -> dict[str, Path]:

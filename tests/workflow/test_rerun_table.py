@@ -265,6 +265,21 @@ def branch_switched_and_back(folder: Path) -> None:
     git("switch", "main")
 
 
+def beginning_with(code: str) -> Callable[[Path], None]:
+    """The Snakefile with some code in front: how things stand when it is read."""
+    return change_text("Snakefile", "# cxrflow", f"{code}\n# cxrflow")
+
+
+def other_packages_installed(folder: Path) -> None:
+    """Packages that compute, draw or write, in a version 9.9 that goes before the installed one: by their metadata."""
+    for name in ("keras", "tensorflow", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib", "jinja2"):
+        metadata = folder / f"workflow/{name.replace('-', '_')}-9.9.dist-info/METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9\n")
+    seen_in_planning = "from importlib.metadata import version\nassert version('keras') == version('numpy') == '9.9'"
+    beginning_with(seen_in_planning)(folder)
+
+
 def made_with_other_versions(folder: Path) -> None:
     """Trainings say that they were made with another Keras, and another Python."""
     for file in folder.glob("results/table/runs/*/*/training.json"):
@@ -284,25 +299,15 @@ def of_network(*tasks: str) -> set[str]:
 
 
 BOTH = ("binary", "multiclass")
-MODULES = {
-    "index_images": "index_images",
-    "audit_data": "audit_data",
-    "split_images": "split_images",
-    "cache_pixels": "cache_pixels",
-    "plan_augmentation": "plan_augmentation",
-    "plot_augmentation": "plot_augmentation",
-    "check_network": "check_network",
-    "describe_networks": "describe_networks",
-    "train_model": "train_model",
-    "evaluate_model": "evaluate_model",
-    "extract_features": "extract_features",
-    "embed_features": "embed_features",
-    "plot_curves": "plot_curves",
-    "plot_confusion": "plot_confusion",
-    "plot_embedding": "plot_embedding",
-    "score_claims": "score_claims",
-    "assemble_report": "assemble_report",
-}
+# A stage, its module and its rule have one name.
+STAGES = (
+    *("index_images", "audit_data", "split_images", "cache_pixels"),
+    *("plan_augmentation", "plot_augmentation"),
+    *("check_network", "describe_networks"),
+    *("train_model", "evaluate_model", "extract_features", "embed_features"),
+    *("plot_curves", "plot_confusion", "plot_embedding"),
+    *("score_claims", "assemble_report"),
+)
 EDITS = [
     Row("nothing", set()),
     Row("touch of every image, module, config and result", set(), edit=touch_all),
@@ -324,7 +329,7 @@ EDITS = [
             "workflow/rules/evaluation.smk", "python -m cxrflow.embed_features ", "python  -m cxrflow.embed_features "
         ),
     ),
-    *(Row(f"the code of {module}.py", onwards(rule), edit=body_changed(module)) for rule, module in MODULES.items()),
+    *(Row(f"the code of {stage}.py", onwards(stage), edit=body_changed(stage)) for stage in STAGES),
     Row(
         "the code of plotting/style.py",
         onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
@@ -381,8 +386,14 @@ EDITS = [
         edit=class_renamed,
     ),
     Row("a branch switch and back", set(), edit=branch_switched_and_back),
+    Row("other versions of packages installed", set(), edit=other_packages_installed),
     Row(
-        "package versions and Python other than those that results were made with", set(), edit=made_with_other_versions
+        "another Python",
+        set(),
+        edit=beginning_with(
+            "import platform, sys; sys.version = sys.version.replace(platform.python_version(), '3.12.99', 1)\n"
+            "assert platform.python_version() == '3.12.99'"
+        ),
     ),
     Row("environment variable XLA_FLAGS", onwards("train_model"), 4, variables={"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}),
     Row("environment variable TF_CPP_MIN_LOG_LEVEL", set(), variables={"TF_CPP_MIN_LOG_LEVEL": "0"}),
@@ -795,11 +806,21 @@ def test_rerun_table_of_phantoms(with_phantoms: Path, tmp_path: Path, key: str) 
     assert plan.epochs == 4
 
 
-def test_rerun_table_of_the_code_that_draws_phantoms(with_phantoms: Path, tmp_path: Path) -> None:
-    row = Row("the code of make_phantoms.py", set(), edit=body_changed("make_phantoms"))
+DRAWN = [
+    Row(
+        "the code of make_phantoms.py",
+        {*onwards("index_images"), "make_phantoms"},
+        0,
+        edit=body_changed("make_phantoms"),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(DRAWN))
+def test_rerun_table_of_the_code_that_draws_phantoms(with_phantoms: Path, tmp_path: Path, row: Row) -> None:
     plan = planned(with_phantoms, row, tmp_path)
-    assert plan.jobs == {*onwards("index_images"), "make_phantoms"}
-    assert plan.epochs == 0
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
 
 
 @pytest.fixture(scope="module")
@@ -867,6 +888,19 @@ def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
     assert sorted(keys_of_schema(project) - rows - sections) == []
 
 
+def test_rerun_table_has_a_row_for_the_code_of_each_stage(project: Path) -> None:
+    rows = [re.fullmatch(r"the code of (\w+)\.py", row.change) for row in [*EDITS, *FETCHED, *DRAWN]]
+    rules = "".join(file.read_text() for file in sorted((project / "workflow/rules").glob("*.smk")))
+    assert sorted(row[1] for row in rows if row) == sorted(re.findall(r'code=code_hash\("cxrflow\.(\w+)"\)', rules))
+
+
+def embedding_timed_and_its_code_changed(folder: Path) -> None:
+    timed = folder / "results/table/benchmarks/embed_features/binary/seed_0.tsv"
+    timed.parent.mkdir(parents=True)
+    timed.write_text("s\th:m:s\tmax_rss\n9.4\t0:00:09\t210.5\n")
+    body_changed("embed_features")(folder)
+
+
 TRAIN = "  Train binary with seed 0"
 WORDS = [
     Row(
@@ -923,11 +957,29 @@ WORDS = [
         edit=replaced_by_an_older_one("examples/demo_claims.csv", b"\n"),
         words="  Judge each statement of examples/demo_claims.csv by its rule: examples/demo_claims.csv has changed",
     ),
+    Row(
+        "code, of a job whose time is known",
+        set(),
+        edit=embedding_timed_and_its_code_changed,
+        words="  t-SNE of the features of binary, seed 0, and how well the classes separate, about 9 s: its code has changed",
+    ),
+    Row(
+        "code of an earlier job",
+        set(),
+        edit=body_changed("embed_features"),
+        words="  t-SNE of binary, seed 0: follows from embed_features",
+    ),
+    Row(
+        "output lost",
+        set(),
+        edit=lambda folder: (folder / "results/table/report/index.html").unlink(),
+        words="  Write the report, results/table/report/index.html: results/table/report/index.html is not there",
+    ),
 ]
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.change) for row in WORDS])
-def test_why_a_training_runs(finished: Path, tmp_path: Path, row: Row) -> None:
+def test_why_a_job_runs(finished: Path, tmp_path: Path, row: Row) -> None:
     lines = planned(finished, row, tmp_path).lines
     assert row.words in lines
     looked = next((n for n, line in enumerate(lines) if line.startswith("only looked at")), len(lines))

@@ -9,7 +9,7 @@ from cxrflow.stage.code_hash import imported_from_outside
 # What computes behind a package that a module imports.
 BEHIND = {
     "keras": ("tensorflow", "h5py"),
-    "pydicom": ("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg"),
+    "pydicom": ("pylibjpeg", "pylibjpeg-openjpeg"),
     "scikit-learn": ("scipy",),
 }
 
