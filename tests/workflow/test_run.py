@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import yaml
 from cxrflow.stage.files import sha256_of_file
-from PIL import Image
 from tiny_run import TINY, planned_jobs
 
 EXPERIMENT = "runs/multiclass_mobilenet/seed_0"
@@ -68,9 +67,8 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
     assert [name for name in wanted if not (results / name).is_file()] == []
 
 
-def test_a_training_is_followed_by_picture_and_event_files(results: Path) -> None:
-    with Image.open(results / EXPERIMENT / "progress.png") as picture:
-        assert picture.format == "PNG"
+def test_a_training_is_followed_by_event_files(results: Path) -> None:
+    """It is over before its first picture would be drawn."""
     events = (results / "tensorboard/multiclass_mobilenet/seed_0").glob("*/events.out.tfevents.*")
     assert sorted(file.parent.name for file in events) == ["training", "validation"]
 
