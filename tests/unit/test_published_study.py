@@ -1,4 +1,4 @@
-"""What came out of the study, as it is published in docs/study and docs/other_readings: whole, judged alike, and in the README."""
+"""What came out of the study, in docs/study and docs/other_readings: whole, judged alike today, in the README as it is."""
 
 import html
 import re
@@ -89,10 +89,13 @@ def test_all_but_searches_and_epochs_behind_350_were_judged(scorecard: pd.DataFr
 
 def test_other_readings_differ_from_the_study_in_what_they_say_alone() -> None:
     settings = {
-        run.parent.name: read_json(run / "training.json")["settings"] for run in sorted((OTHER_READINGS / "runs").glob("*/*"))
+        run.parent.name: read_json(run / "training.json")["settings"]
+        for run in sorted((OTHER_READINGS / "runs").glob("*/*"))
     }
     first = settings.pop("binary_60")
-    assert {name: {key: value for key, value in read.items() if value != first[key]} for name, read in settings.items()} == {
+    assert {
+        name: {key: value for key, value in read.items() if value != first[key]} for name, read in settings.items()
+    } == {
         "binary_60_batchnorm_inference": {"backbone_batchnorm": "inference"},
         "binary_60_scaling_imagenet": {"input_scaling": "imagenet"},
         "binary_60_inference_and_imagenet": {"backbone_batchnorm": "inference", "input_scaling": "imagenet"},
