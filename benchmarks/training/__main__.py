@@ -5,6 +5,9 @@
 FOLDER of images: train/<class>/ of the study's four classes; of weights: files for InceptionV3 and MobileNet. Each
 contender is a process of its own; they take turns, an epoch each, so that a noisy machine is noisy for all of them. The first
 epoch, in which networks are compiled, is not counted; what is printed are ratios of medians.
+
+With --device gpu other rows are measured: there the notebook's generator stays on the processor, and a small batch leaves most
+of the GPU idle. So it is asked how much more than the generator feeds is trained, and what several trainings at once come to.
 """
 
 import argparse
@@ -39,6 +42,8 @@ ROWS: dict[str, tuple[str, dict[str, Any], float]] = {
     ),
 }
 PEERS = ("notebook", "keras_layers")
+GENERATOR = "generator"
+TOGETHER = "several at once"
 SAVING = "saving states"
 AUGMENTATION = "augmentation"  # measured by a script of its own
 SAVING_EPOCHS = 20  # of the network with the largest states: some five states at the default of one a minute
@@ -86,26 +91,45 @@ def _stage(name: str, **flags: object) -> None:
 
 @contextmanager
 def contenders(
-    names: list[str], settings: Mapping[str, Mapping[str, Any]], flags: list[str]
+    settings: Mapping[str, Mapping[str, Any]], images: Path, weights: Path, device: str
 ) -> Iterator[dict[str, Any]]:
-    """Processes that train an epoch when told to, by name."""
+    """Processes that train an epoch when told to, by name, once each has trained one, in which its network was compiled.
+
+    What follows a blank in a name tells several contenders of one kind apart. All train on the same images.
+    """
     started = {}
-    for name in names:
-        command = [sys.executable, str(Path(__file__).with_name("contenders.py")), name]
-        command += ["--settings", json.dumps(settings[name]), "--threads", str(THREADS), *flags]
-        started[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield started
-    finally:
-        for process in started.values():
-            process.kill()
-            process.communicate()
+    with tempfile.TemporaryDirectory() as folder:
+        one = next(iter(settings.values()))
+        flags = prepared(Path(folder), images, one)
+        flags += ["--weights", str(find_weights(str(weights), one["backbone"]))]
+        for name in settings:
+            command = [sys.executable, str(Path(__file__).with_name("contenders.py")), name.partition(" ")[0]]
+            command += ["--settings", json.dumps(settings[name]), "--threads", str(THREADS), "--device", device, *flags]
+            started[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            for process in started.values():
+                one_epoch(process)
+            yield started
+        finally:
+            for process in started.values():
+                process.kill()
+                process.communicate()
 
 
 def one_epoch(process: Any) -> dict[str, float]:
     """Have a contender train an epoch; what it tells of it."""
+    begin_epoch(process)
+    return end_epoch(process)
+
+
+def begin_epoch(process: Any) -> None:
+    """Have a contender train an epoch, and do not wait for it."""
     process.stdin.write("\n")
     process.stdin.flush()
+
+
+def end_epoch(process: Any) -> dict[str, float]:
+    """What a contender tells of the epoch that it was told to train."""
     line = process.stdout.readline()
     if not line:
         raise SystemExit("a contender ended; its message is above")
@@ -126,16 +150,11 @@ def compared(row: str, images: Path, weights: Path, rounds: int) -> None:
     ours = {**study, **changes}
     names = ["cxrflow", "bare_step", *PEERS]
     settings = {name: study if name in PEERS else ours for name in names}
-    with tempfile.TemporaryDirectory() as folder:
-        flags = prepared(Path(folder), images, study)
-        flags += ["--weights", str(find_weights(str(weights), study["backbone"]))]
-        with contenders(names, settings, flags) as processes:
-            for name in names:  # compiled one after the other
-                one_epoch(processes[name])
-            told: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-            for _ in range(rounds):
-                for name in names:
-                    told[name].append(one_epoch(processes[name]))
+    told: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    with contenders(settings, images, weights, "cpu") as processes:
+        for _ in range(rounds):
+            for name in names:
+                told[name].append(one_epoch(processes[name]))
     pace = {name: median(turn["images"] / turn["seconds"] for turn in turns) for name, turns in told.items()}
     seconds = {name: median(turn["seconds"] for turn in turns) for name, turns in told.items()}
     memory = {name: turns[-1]["peak_memory"] for name, turns in told.items()}
@@ -149,6 +168,40 @@ def compared(row: str, images: Path, weights: Path, rounds: int) -> None:
     print_row(f"{row}: peak memory ÷ notebook", memory["cxrflow"] / memory["notebook"], "<= 1.15")
     shown = ", ".join(f"{name} {seconds[name]:.1f} s ({pace[name]:.1f} images/s)" for name in names)
     print(f"    an epoch: {shown}", flush=True)
+
+
+def against_generator(images: Path, weights: Path, rounds: int, device: str) -> None:
+    """Train the binary network, let the notebook's generator make as many images, and print what is trained ÷ what it feeds."""
+    study = study_settings("binary_inception_v3", images, weights)
+    names = ["cxrflow", "bare_step", "generator"]
+    with contenders(dict.fromkeys(names, study), images, weights, device) as processes:
+        turns = [{name: one_epoch(processes[name]) for name in names} for _ in range(rounds)]
+    pace = {name: median(turn[name]["images"] / turn[name]["seconds"] for turn in turns) for name in names}
+    beside = median(1 - turn["bare_step"]["seconds"] / turn["cxrflow"]["seconds"] for turn in turns)
+    row = f"binary InceptionV3, float32, {device}"
+    print_row(
+        f"{row}: images/s ÷ the notebook's generator alone", pace["cxrflow"] / pace["generator"], ">= 10 on a GPU"
+    )
+    print_row(f"{row}: share of an epoch beside the bare step", beside, "< 0.05")
+    print("    images/s: " + ", ".join(f"{name} {pace[name]:.1f}" for name in names), flush=True)
+
+
+def several_at_once(images: Path, weights: Path, rounds: int, device: str, trainings: int) -> None:
+    """Train the binary network alone and several times at once on one device, and print all together ÷ one."""
+    study = study_settings("binary_inception_v3", images, weights)
+    names = [f"cxrflow {number}" for number in range(trainings)]
+    alone, together = [], []
+    with contenders(dict.fromkeys(names, study), images, weights, device) as processes:
+        for _ in range(rounds):
+            turn = one_epoch(processes[names[0]])
+            alone.append(turn["images"] / turn["seconds"])
+            begin = time.perf_counter()
+            for name in names:
+                begin_epoch(processes[name])
+            seen = sum(end_epoch(processes[name])["images"] for name in names)
+            together.append(seen / (time.perf_counter() - begin))
+    row = f"binary InceptionV3, float32, {device}: {trainings} trainings at once, images/s ÷ one"
+    print_row(row, median(together) / median(alone), "> 1 on a GPU")
 
 
 def saving(images: Path, weights: Path) -> None:
@@ -181,16 +234,25 @@ def print_row(name: str, ratio: float, wanted: str) -> None:
 
 
 def main() -> None:
-    rows = [*ROWS, SAVING, AUGMENTATION]
+    rows = {"cpu": [*ROWS, SAVING, AUGMENTATION], "gpu": [GENERATOR, TOGETHER]}
+    every = [*rows["cpu"], *rows["gpu"]]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True, help="folder with train/<class>/ and test/<class>/")
     parser.add_argument("--weights", type=Path, required=True, help="folder of weights files")
     parser.add_argument("--rounds", type=int, default=5, help="epochs of each contender (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=rows, default=rows, metavar="ROW", help=", ".join(rows))
+    parser.add_argument("--only", nargs="+", choices=every, metavar="ROW", help=", ".join(every))
+    parser.add_argument("--device", choices=[*rows], default="cpu", help="default: %(default)s")
+    parser.add_argument("--together", type=int, default=3, help=f"trainings of '{TOGETHER}' (default: %(default)s)")
     args = parser.parse_args()
+    if args.device == "gpu" and set(args.only or []) & set(rows["cpu"]):
+        parser.error(f"rows of --device gpu: {', '.join(rows['gpu'])}")
     begin = time.monotonic()
-    for row in args.only:
-        if row == SAVING:
+    for row in args.only or rows[args.device]:
+        if row == GENERATOR:
+            against_generator(args.images, args.weights, args.rounds, args.device)
+        elif row == TOGETHER:
+            several_at_once(args.images, args.weights, args.rounds, args.device, args.together)
+        elif row == SAVING:
             saving(args.images, args.weights)
         elif row == AUGMENTATION:
             script = Path(__file__).parent.with_name("augmentation.py")

@@ -59,22 +59,8 @@ def cxrflow(args: argparse.Namespace) -> Epoch:
 
 def notebook(args: argparse.Namespace) -> Epoch:
     """The study's own way: ImageDataGenerator.flow_from_directory on the files, and model.fit with Keras' Adam."""
-    from keras.src.legacy.preprocessing.image import ImageDataGenerator
-
     settings = args.settings
-    generator = ImageDataGenerator(
-        rescale=1 / 255, validation_split=0.2, fill_mode="constant", cval=0.0, **STUDY_RANGES
-    )
-    common: dict[str, Any] = {
-        "directory": str(args.images / "train"),
-        "target_size": (settings["image_size"],) * 2,
-        "batch_size": settings["batch_size"],
-        "classes": settings["classes"],
-        "class_mode": "binary" if settings["loss"] == "binary_crossentropy" else "categorical",
-        "seed": 42,
-    }
-    training = generator.flow_from_directory(subset="training", **common)
-    validation = generator.flow_from_directory(subset="validation", **common)
+    training, validation = _generators(args)
     steps, validation_steps = training.n // training.batch_size, max(1, validation.n // validation.batch_size)
     # The generator scales by 1/255 already, so that `imagenet` gives the network what the study's double scaling gave it.
     model = _with_keras_adam({**settings, "input_scaling": "imagenet"}, args.weights)
@@ -91,6 +77,38 @@ def notebook(args: argparse.Namespace) -> Epoch:
         return int(steps * training.batch_size)
 
     return epoch
+
+
+def generator(args: argparse.Namespace) -> Epoch:
+    """What the study's generator can feed, without a network behind it: the training images of an epoch."""
+    training, _ = _generators(args)
+    steps = training.n // training.batch_size
+
+    def epoch() -> int:
+        for _ in range(steps):
+            next(training)
+        return int(steps * training.batch_size)
+
+    return epoch
+
+
+def _generators(args: argparse.Namespace) -> tuple[Any, Any]:
+    """The study's generators of training and validation images."""
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    settings = args.settings
+    augmented = ImageDataGenerator(
+        rescale=1 / 255, validation_split=0.2, fill_mode="constant", cval=0.0, **STUDY_RANGES
+    )
+    common: dict[str, Any] = {
+        "directory": str(args.images / "train"),
+        "target_size": (settings["image_size"],) * 2,
+        "batch_size": settings["batch_size"],
+        "classes": settings["classes"],
+        "class_mode": "binary" if settings["loss"] == "binary_crossentropy" else "categorical",
+        "seed": 42,
+    }
+    return tuple(augmented.flow_from_directory(subset=subset, **common) for subset in ("training", "validation"))
 
 
 def keras_layers(args: argparse.Namespace) -> Epoch:
@@ -179,7 +197,7 @@ def _with_keras_adam(settings: dict[str, Any], weights: Path) -> keras.Model:
     return model
 
 
-CONTENDERS = {entry.__name__: entry for entry in (cxrflow, notebook, keras_layers, bare_step)}
+CONTENDERS = {entry.__name__: entry for entry in (cxrflow, notebook, generator, keras_layers, bare_step)}
 
 
 def main() -> None:
@@ -191,10 +209,11 @@ def main() -> None:
     parser.add_argument("--pixels", type=Path, nargs="+", required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", choices=["cpu", "gpu"], required=True)
     args = parser.parse_args()
     # Keras prints what it finds; only what this module tells may reach the one who asked.
     told, sys.stdout = sys.stdout, sys.stderr
-    set_up_device("cpu", args.threads)
+    set_up_device(args.device, args.threads)
     train_epoch = CONTENDERS[args.contender](args)
     for _ in sys.stdin:
         begin = time.perf_counter()
