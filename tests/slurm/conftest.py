@@ -3,11 +3,12 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import open_folders
 import pytest
 from slurm_runs import PROJECT, SITE, THROUGH_SLURM, Run, cancel_all, of_site, snakemake_command, write_study
 
@@ -17,16 +18,8 @@ HERE = Path(__file__).resolve().parent
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Callable[[str], Path]]:
     """`open_folder(name)` makes a folder that other users reach: pytest closes its own whenever it is started once more."""
-    made: list[Path] = []
-
-    def make(name: str) -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix=f"cxrflow-{name}-")))
-        made[-1].chmod(0o755)
-        return made[-1]
-
-    yield make
-    for folder in made:
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as folders:
+        yield lambda name: folders.enter_context(open_folders.open_folder(f"{name}-"))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +23,7 @@ from cxrflow.training import engine, session
 from cxrflow.training.claim import claimed
 from cxrflow.training.engine import Best, Progress, compile_network
 from cxrflow.training.states import State, drop_states, find_states, first_whole, write_state
+from open_folders import open_folder
 from small_training import epochs_trained, small_network, small_networks, train_here, train_small
 from tiny_training import EPOCHS, RANGES, SETTINGS, TinyTraining
 
@@ -276,31 +276,29 @@ def without_permission(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users reach, as those of pytest are not."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+def states() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
 
 
-def test_no_permission_to_claim_is_told(open_folder: Path) -> None:
+def test_no_permission_to_claim_is_told(states: Path) -> None:
     with (
-        without_permission(open_folder),
+        without_permission(states),
         pytest.raises(Fault, match=r"states: .*: Permission denied; it must be a folder that may be written"),
-        claimed(open_folder / "a training", print),
+        claimed(states / "a training", print),
     ):
         pass
-    assert list(open_folder.iterdir()) == []
+    assert list(states.iterdir()) == []
 
 
-def test_no_permission_to_write_a_state_leaves_those_that_are_there(open_folder: Path) -> None:
+def test_no_permission_to_write_a_state_leaves_those_that_are_there(states: Path) -> None:
     model = small_network(SETTINGS, 0)
     compile_network(model, SETTINGS)
-    write_state(open_folder, model, Progress(), [], NO_TIMING)
-    before = {file: file.read_bytes() for file in open_folder.iterdir()}
-    with without_permission(open_folder), pytest.raises(PermissionError, match="epoch_000000_batch_0001"):
-        write_state(open_folder, model, Progress(batches=1), [], NO_TIMING)
-    assert {file: file.read_bytes() for file in open_folder.iterdir()} == before
+    write_state(states, model, Progress(), [], NO_TIMING)
+    before = {file: file.read_bytes() for file in states.iterdir()}
+    with without_permission(states), pytest.raises(PermissionError, match="epoch_000000_batch_0001"):
+        write_state(states, model, Progress(batches=1), [], NO_TIMING)
+    assert {file: file.read_bytes() for file in states.iterdir()} == before
 
 
 def test_state_of_other_manifest_rows_is_told_and_not_used(tiny: TinyTraining) -> None:

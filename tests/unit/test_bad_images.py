@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from made_images import (
     write,
 )
 from numpy.typing import NDArray
+from open_folders import open_folder
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from pydicom import Dataset, uid
@@ -261,9 +261,7 @@ PLACES: dict[str, Callable[[Path], Any]] = {
 @pytest.fixture
 def root() -> Iterator[Path]:
     """A data set of two classes with one sound image a folder, all different, where any user may look."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with open_folder() as folder:
         for number, place in enumerate(("train/a", "train/b", "test/a", "test/b")):
             pixels = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
             write(folder / place / "fine.png", saved(Image.fromarray(pixels), "PNG"))
