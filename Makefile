@@ -65,7 +65,8 @@ help: ## this list
 	@sed -n 's/^#   \([A-Z]*=[A-Z1]*\) *## /  \1~/p' Makefile | awk -F'~' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 demo: environment ## the whole flow on drawn phantoms, in minutes: no data, no downloads; prints where the report lies
-	@$(call use,$(VENV)) python -m snakemake --configfile examples/demo.yaml --cores $(CORES) $(FLAGS)
+	@$(call use,$(VENV)) python -m snakemake --configfile examples/demo.yaml --cores $(CORES) $(FLAGS) \
+		$(if $(CONFIG_GIVEN),--config $(CONFIG))
 	$(call report,examples/demo.yaml)
 
 study: data-there environment ## the study; fetches its images and weights, or DATA=FOLDER WEIGHTS=FOLDER [ONLY=NAMES]

@@ -16,7 +16,7 @@ from cxrflow.claims.model import KINDS, VERDICTS
 from cxrflow.config.read import read_config, read_yaml
 from cxrflow.config.settings import experiment_settings
 from cxrflow.report import scorecard
-from cxrflow.report.again import overlay_of
+from cxrflow.report.again import DERIVED, overlay_of
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.inputs import read_sheets
 from cxrflow.report.page import render_page
@@ -475,6 +475,19 @@ def test_the_settings_on_the_page_make_the_run_again(inputs, results, html):
     for name in selected:
         assert experiment_settings(again, name) == experiment_settings(config, name)
     assert again.augmentation == config.augmentation and again.tasks == config.tasks
+
+
+def test_weights_of_a_file_are_asked_for_on_the_page(inputs):
+    command = "snakemake --configfile settings.json --config images=FOLDER"
+    assert f"<code>{command}</code>" in render_page(inputs, PAGE)
+    name = next(iter(inputs.experiments))
+    own = {**inputs.experiments, name: {**inputs.experiments[name], "weights": "file"}}
+    inputs = dataclasses.replace(inputs, settings={**inputs.settings, "weights": "imagenet"}, experiments=own)
+    assert f"<code>{command} weights=FOLDER</code>" in render_page(inputs, PAGE)
+    overlay = overlay_of(inputs)
+    assert "weights" not in overlay
+    assert {*own[name]} - {*overlay["experiments"][name]} == {"weights", *DERIVED}
+    assert all("weights" in keys for other, keys in overlay["experiments"].items() if other != name)
 
 
 def test_many_seeds_show_one_plot_and_all_numbers(inputs, html):

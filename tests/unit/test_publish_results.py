@@ -42,7 +42,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_text(results / "report/index.html", "<p>report</p>")
     write_text(results / f"runs/{NAME}/seed_0/predictions.csv", "image,class,predicted\n")
     (results / f"runs/{NAME}/seed_0/model.keras").write_bytes(b"large")
-    write_text(folder / "docs/old.txt", "of an earlier time")
+    write_text(folder / "docs/old.txt", "of an earlier publication")
+    write_text(folder / "docs/SHA256SUMS", "0123  old.txt\n")
     assert publish_results(results, folder / "docs", settings, selected) == len(list_files(folder / "docs"))
     return folder / "docs"
 
@@ -102,6 +103,35 @@ def test_a_changed_number_is_told(published: Path, tmp_path: Path) -> None:
 def test_claims_that_are_others_are_told(published: Path) -> None:
     again = scorecard_again(published, CLAIMS)
     assert differing_rows(again, again.iloc[1:]) == ["the claims are not those of the published scorecard"]
+
+
+def test_a_folder_of_other_files_is_not_replaced(tmp_path: Path) -> None:
+    config = made_config(only=[NAME])
+    selected = make_results(tmp_path / "results", config)
+    for name in ("scorecard.csv", "report/index.html", f"runs/{NAME}/seed_0/predictions.csv"):
+        write_text(tmp_path / "results" / name, "")
+    write_text(tmp_path / "paper/thesis.txt", "years of work")
+    with pytest.raises(Fault, match=r"paper: holds thesis.txt, not published before; name a new folder"):
+        publish_results(tmp_path / "results", tmp_path / "paper", whole_settings(config), selected)
+    assert list_files(tmp_path / "paper") == ["thesis.txt"]
+    with pytest.raises(Fault, match=r"thesis.txt: there is a file of this name"):
+        publish_results(tmp_path / "results", tmp_path / "paper/thesis.txt", whole_settings(config), selected)
+    publish_results(tmp_path / "results", tmp_path / "docs", whole_settings(config), selected)
+    write_text(tmp_path / "docs/more.txt", "")
+    with pytest.raises(Fault, match=r"docs: holds more.txt, not"):
+        publish_results(tmp_path / "results", tmp_path / "docs", whole_settings(config), selected)
+
+
+def test_another_config_than_that_of_the_trainings_is_told(tmp_path: Path) -> None:
+    selected = make_results(tmp_path / "results", made_config(only=[NAME]))
+    for name in ("scorecard.csv", "report/index.html", f"runs/{NAME}/seed_0/predictions.csv"):
+        write_text(tmp_path / "results" / name, "")
+    other = whole_settings(made_config(only=[NAME], override={"epochs": 3, "learning_rate": 0.5}))
+    with pytest.raises(Fault) as told:
+        publish_results(tmp_path / "results", tmp_path / "docs", other, selected)
+    assert len(told.value.messages) == 2
+    assert any("epochs was 90 in that training, and is 3 in the config" in message for message in told.value.messages)
+    assert not (tmp_path / "docs").exists()
 
 
 def test_missing_results_are_all_named_and_the_folder_stays(published: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from cxrflow.config.read import read_config, read_yaml
+from cxrflow.config.settings import whole_settings
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.inputs import read_locked_versions, read_study_config
 from made_results import ROOT, changed, made_config, made_inputs, make_results
@@ -173,6 +175,14 @@ def test_one_difference_of_all_experiments_is_one_line(inputs):
 def test_keys_that_say_only_how_a_run_is_made_are_not_differences(inputs):
     for key, value in {"threads": 16, "name": "mine", "environment": "gpu", "missing_images": "warn"}.items():
         assert lines(changed(inputs, f"settings/{key}", value)) == ALWAYS
+
+
+def test_the_studys_config_as_the_last_stages_see_it_differs_in_nothing(inputs):
+    config = read_config({**read_yaml(ROOT / "config.yaml"), "images": "."})
+    settings = whole_settings(config)
+    experiments = {name: settings["experiments"][name] for name in inputs.experiments}
+    same = dataclasses.replace(inputs, settings=settings, experiments=experiments)
+    assert [text for topic, text, differs in lines(same) if topic == "Settings" and differs] == []
 
 
 def test_no_augmentation_at_all(inputs):

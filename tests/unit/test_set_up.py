@@ -325,6 +325,14 @@ def test_names_of_experiments_become_a_list(ready: Checkout, only: str, names: l
     assert parse_config(ready.asked()[-1][5:])["only"] == names
 
 
+def test_the_demo_takes_further_values_and_no_data_of_the_study(ready: Checkout) -> None:
+    ready.make("demo", f"DATA={ready.folder}", "CONFIG=tsne='{perplexity: 9}' name=other")
+    call = ready.asked()[-1]
+    assert call[:6] == ["-m", "snakemake", "--configfile", "examples/demo.yaml", "--cores", "all"]
+    # Snakemake leaves a number within a mapping a word; the config's reader makes it one.
+    assert call[6] == "--config" and parse_config(call[7:]) == {"tsne": {"perplexity": "9"}, "name": "other"}
+
+
 def test_further_values_flags_and_cores_are_handed_on(ready: Checkout) -> None:
     config = "seeds=5 override='{epochs: 2, head: {dropout: 0.1}}'"
     ready.make("extras", f"DATA={ready.folder}", f"CONFIG={config}", "FLAGS=--keep-going --quiet", "CORES=3")

@@ -6,17 +6,17 @@ scorecard again from such a folder.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cxrflow.config.read import laid_over, read_config, read_yaml
 from cxrflow.config.set_values import set_values
-from cxrflow.config.settings import whole_settings
+from cxrflow.config.settings import training_settings, whole_settings
 from cxrflow.published.folder import Selected, files_of_runs, whole_folder
 from cxrflow.stage.command import run_stage, stage_parser
 from cxrflow.stage.faults import raise_all
-from cxrflow.stage.files import write_json
+from cxrflow.stage.files import read_json, write_json
 
 OF_RESULTS = ("networks.json", "data_audit.json", "scorecard.csv", "report/index.html")
 # Where things lie on the machine that ran it.
@@ -45,11 +45,21 @@ def publish_results(results: Path, folder: Path, settings: Mapping[str, Any], se
         The number of files.
 
     Raises:
-        Fault: results are missing; all of them are named.
+        Fault: results are missing, or trained with other settings, all of them are named; or the folder holds other files.
     """
     tasks = sorted({settings["experiments"][name]["task"] for name in selected})
     names = files_to_publish(tasks, selected, settings["claims"] is not None)
     raise_all([f"{results / name} is missing; run Snakemake first" for name in names if not (results / name).is_file()])
+    raise_all(
+        [
+            f"{results / run_file}: {key} was {trained[key]!r} in that training, and is {value!r} in the config; name the "
+            "same overlays, and by --set the same values, as for Snakemake"
+            for run_file, own in _trainings(selected, settings)
+            for trained in [read_json(results / run_file)["settings"]]
+            for key, value in own.items()
+            if trained[key] != value
+        ]
+    )
     with whole_folder(folder) as part:
         for name in names:
             (part / name).parent.mkdir(parents=True, exist_ok=True)
@@ -59,12 +69,21 @@ def publish_results(results: Path, folder: Path, settings: Mapping[str, Any], se
     return len(names) + 2
 
 
+def _trainings(selected: Selected, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The record of each training, as a path below the results' folder, and the settings that it must have had."""
+    for name, seeds in selected.items():
+        for seed in seeds:
+            yield f"runs/{name}/seed_{seed}/training.json", training_settings(settings["experiments"][name])
+
+
 def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--config", type=Path, nargs="+", required=True, help="config.yaml, and overlays on it")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further values, as for --config")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
-    parser.add_argument("--folder", type=Path, required=True, help="folder to make; what it holds is replaced")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="folder to make, or one published before, to replace"
+    )
     args = parser.parse_args()
     config = read_config(laid_over(read_yaml(*args.config), set_values(args.set)))
     selected = {name: config.seeds_of(name) for name in config.selected()}

@@ -30,9 +30,12 @@ def results_table(folder: Path) -> str:
 
 
 def statements_table(folder: Path) -> list[str]:
-    """Lines: one row a statement about a result, then how many have which verdict."""
+    """Lines: how many statements about results have which verdict, then one row a statement."""
     scorecard = pd.read_csv(folder / "scorecard.csv", dtype=str, keep_default_na=False)
-    lines = ["| statement | the study | this run | verdict |", "|---|---|---|---|"]
+    counts = headline(scorecard)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts["verdicts"].items() if count)
+    lines = [f"Of {counts['results']} statements about results: **{told}**.", ""]
+    lines += ["| statement | the study | this run | verdict |", "|---|---|---|---|"]
     for kind, words in KINDS.items():
         rows = scorecard[scorecard["kind"] == kind]
         lines += [f"| **{words}** | | | |"] if len(rows) else []
@@ -40,9 +43,7 @@ def statements_table(folder: Path) -> list[str]:
             f"| {_cell(row['statement'])} | {_cell(row['study_value'])} | {_cell(row['this_run'])} | {row['verdict']} |"
             for row in rows.to_dict("records")
         ]
-    counts = headline(scorecard)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts["verdicts"].items() if count)
-    return [*lines, "", f"Of these {counts['results']} statements: {told}."]
+    return lines
 
 
 def runs_table(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from cxrflow.stage.faults import Fault
+from cxrflow.stage.faults import Fault, raise_all
 from cxrflow.stage.files import sha256_of_file, write_text
 
 SUMS = "SHA256SUMS"
@@ -37,7 +37,12 @@ def files_of_runs(selected: Selected) -> list[str]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to fill; with its files' hashes it takes the place of `folder` when the block ends well."""
+    """Yield a new folder to fill; with its files' hashes it takes the place of `folder` when the block ends well.
+
+    Raises:
+        Fault: there is something at that place that no earlier publication has put there.
+    """
+    raise_all(_not_published(folder))
     part = folder.with_name(f".part-{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -53,6 +58,21 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _not_published(folder: Path) -> list[str]:
+    """One message for each of what a folder holds beside the files of its SHA256SUMS."""
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        return [f"{folder}: there is a file of this name; name a new folder"]
+    sums = folder / SUMS
+    listed = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    known = {SUMS, *(line.partition("  ")[2] for line in listed)}
+    own = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    found = [name for name in own if name not in known]
+    more = f" and {len(found) - 3} others" if len(found) > 3 else ""
+    return [f"{folder}: holds {', '.join(found[:3])}{more}, not published before; name a new folder"] if found else []
 
 
 def changed_files(folder: Path) -> list[str]:

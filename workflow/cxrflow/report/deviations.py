@@ -24,6 +24,7 @@ NOT_COMPARED = {
         "image_list",
         "image_sources",
         "weights_sources",
+        "trainings_per_gpu",
         "missing_images",
         "on_bad_image",
         "weights",
@@ -148,7 +149,9 @@ def _settings(inputs: Inputs) -> Iterator[Deviation]:
     for (key, ours, theirs), names in grouped.items():
         yield Deviation("Settings", f"{key}: {ours}; the study: {theirs} ({joined(names)}).", True)
     if not lines and not grouped:
-        yield Deviation("Settings", "Every setting is the study's own, or the reading taken of it (below).", False)
+        others = any(name not in everything for name in inputs.experiments)
+        every = "Every setting outside of the further experiments" if others else "Every setting"
+        yield Deviation("Settings", f"{every} is the study's own, or the reading taken of it (below).", False)
 
 
 def _differing(

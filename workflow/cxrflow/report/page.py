@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cxrflow.report import words
-from cxrflow.report.again import overlay_of
+from cxrflow.report.again import overlay_of, weights_named
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.inputs import PLOTS, Inputs
 from cxrflow.report.readings import readings_in_use
@@ -68,6 +68,7 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
     return {
         "name": inputs.settings["name"],
         "on_phantoms": inputs.on_phantoms,
+        "weights_named": weights_named(inputs),
         "folder_named": not inputs.on_phantoms and inputs.settings.get("images") != "study",
         "what": what_was_run(inputs),
         "tested": tested[:TOLD_RESULTS],
