@@ -129,6 +129,8 @@ def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) ->
         assert damaged.returncode == 1 and f"error: {flag}: {tmp_path / name}: " in damaged.stderr
         assert "Traceback" not in damaged.stderr
         (tmp_path / name).write_bytes(kept)
+    (tmp_path / "images.parquet").unlink()
+    assert f"error: --reference: {tmp_path / 'images.parquet'}: no such file; run Snakemake again" in run().stderr
     keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
     shapeless = run()
     assert "error: --model: the network does not tell the shape of its input" in shapeless.stderr

@@ -177,6 +177,10 @@ def main() -> None:
     classes, size, resampling = _check_training(training, model)
     try:
         reference = reference_of(pd.read_parquet(args.reference), classes) if args.reference else None
+    except FileNotFoundError:
+        raise Fault(
+            f"--reference: {args.reference}: no such file; run Snakemake again, which makes it, or go on without --reference"
+        ) from None
     except ValueError:
         raise Fault(
             f"--reference: {args.reference}: no Parquet file; give the images.parquet of the training's own run"
