@@ -270,6 +270,7 @@ def root() -> Iterator[Path]:
 
 def as_nobody(function: Callable[[], Any]) -> Any:
     """What a function gives, as JSON, when a user without rights calls it: root may read everything."""
+    function()  # loads what it imports, since that may lie where nobody gets to
     read, written = os.pipe()
     child = os.fork()
     if not child:

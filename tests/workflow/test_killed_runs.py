@@ -69,6 +69,16 @@ def test_killed_snakemake_goes_on_by_the_same_command(whole: Path, folder: Path)
     assert results(folder) == results(whole)
 
 
+def test_where_a_stopped_training_goes_on_stands_at_the_end(folder: Path) -> None:
+    with started(folder, TRAINED, **BINARY) as run:
+        run.until(lambda: "epoch 2/8" in run.text())
+        (training,) = stages(folder, "train_model")
+        training.send_signal(signal.SIGINT)
+        assert run.ends() == 1
+    told = "logs/train_model/binary_mobilenet/seed_0.log: stopped by SIGINT behind epoch "
+    assert told in run.text().partition("Error in rule train_model")[2]
+
+
 def test_killed_job_goes_on_and_a_second_run_is_turned_away(snakemake: Any, whole: Path, folder: Path) -> None:
     with started(folder, TRAINED, **BINARY) as first:
         first.until(lambda: "epoch 2/8" in first.text())

@@ -82,14 +82,15 @@ STARTED = time.time()
 
 
 def errors_in_logs():
-    """What the stages of this run said was wrong, once more: on the screen it stands far above. And what Slurm ended."""
+    """What the stages of this run said was wrong, or where they stopped, once more: on the screen it stands far above. And what
+    Slurm ended."""
     folders = (Path("results/logs"), RESULTS / "logs")
     logs = [path for folder in folders for path in folder.rglob("*.log") if path.stat().st_mtime >= STARTED]
     of_stages = [
         f"{path}: {line}"
         for path in sorted(logs)
         for line in path.read_text().splitlines()
-        if line.startswith("error: ")
+        if line.startswith(("error: ", "stopped by "))
     ]
     return of_stages + jobs_ended_by_slurm(Path(".snakemake/slurm_logs"), STARTED)
 
