@@ -328,10 +328,11 @@ def test_bad_image(root: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", PLACES)
-def test_bad_image_by_its_place(root: Path, case: str) -> None:
+def test_bad_image_by_its_place(root: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     what, words = TOLD[case]
     PLACES[case](root / "train/a")
     if "no right" in case:
+        monkeypatch.setattr("cxrflow.index_images.decoding_hash", lambda: "0123abcd")  # reads code and packages
         found = as_nobody(lambda: indexed(root))
         (root / "train/a/x").with_suffix(".png" if "read it" in case else "").chmod(0o700)
     else:
