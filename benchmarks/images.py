@@ -42,25 +42,15 @@ Rows = Iterator[tuple[str, float, str]]
 """Name, what was found, and what is wanted."""
 
 
-def pillow_part(files: list[str], size: int, to: str) -> None:
-    """What a plain program does: decode with Pillow, resize, keep; run in a process of its own."""
+def pillow_part(files: list[str], size: int, to: str, store: Path | None = None) -> None:
+    """What a plain program does: decode with Pillow, resize, keep; with a store each image in a file by its hash, too."""
     pixels = []
     for file in files:
         with Image.open(file) as image:
             pixels.append(np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.NEAREST)))
-    np.save(to, np.stack(pixels))
-
-
-def pillow_store_part(files: list[str], size: int, to: str) -> None:
-    """The same, and each image is hashed, and its pixels kept in a file of their own by that hash."""
-    folder = Path(to).with_suffix("")
-    folder.mkdir(exist_ok=True)
-    pixels = []
-    for file in files:
-        contents = Path(file).read_bytes()
-        with Image.open(io.BytesIO(contents)) as image:
-            pixels.append(np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.NEAREST)))
-        np.save(folder / f"{hashlib.sha256(contents).hexdigest()}.npy", pixels[-1])
+        if store:
+            store.mkdir(exist_ok=True)
+            np.save(store / f"{sha256_of(Path(file))}.npy", pixels[-1])
     np.save(to, np.stack(pixels))
 
 
@@ -87,22 +77,19 @@ def measure_decoding(folder: Path, size: int, workers: int, rounds: int, scratch
     """Seconds to decode all images of a folder: by Pillow and by cache_pixels, without and with a store that is empty."""
     images = images_below(folder)
     parts = [[str(folder / image) for image in images[start::workers]] for start in range(workers)]
-    hashed = [(image, hashlib.sha256((folder / image).read_bytes()).hexdigest()) for image in images]
+    hashed = [(image, sha256_of(folder / image)) for image in images]
     array, store = scratch / "pixels.npy", scratch / "store"
     written = [f"{scratch}/{number}.npy" for number in range(workers)]
-
-    def forget() -> None:
-        for kept in (store, *(Path(file).with_suffix("") for file in written)):
-            shutil.rmtree(kept, ignore_errors=True)
-
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         ways = {
             "pillow": lambda: list(pool.map(pillow_part, parts, [size] * workers, written)),
-            "pillow and store": lambda: list(pool.map(pillow_store_part, parts, [size] * workers, written)),
+            "pillow and store": lambda: list(
+                pool.map(pillow_part, parts, [size] * workers, written, [store] * workers)
+            ),
             "decode": lambda: cache_pixels(array, folder, hashed, size, "nearest", workers=workers),
             "decode and store": lambda: cache_pixels(array, folder, hashed, size, "nearest", store, workers),
         }
-        return take_turns(ways, rounds, forget)
+        return take_turns(ways, rounds, lambda: shutil.rmtree(store, ignore_errors=True))
 
 
 def measure_index(folder: Path, workers: int, rounds: int, scratch: Path) -> dict[str, float]:

@@ -8,6 +8,7 @@ import pytest
 from cxrflow.claims.load import load_claims
 from cxrflow.claims.runs import Runs
 from cxrflow.claims.score import score
+from cxrflow.config.models import Config
 from cxrflow.config.read import read_yaml
 from cxrflow.config.settings import whole_settings
 from cxrflow.publish_results import publish_results
@@ -105,11 +106,17 @@ def test_claims_that_are_others_are_told(published: Path) -> None:
     assert differing_rows(again, again.iloc[1:]) == ["the claims are not those of the published scorecard"]
 
 
+def publishable(results: Path, config: Config) -> dict[str, list[int]]:
+    """Make results with all files that are published, some of them empty; experiment to seeds."""
+    selected = make_results(results, config)
+    for name in ("scorecard.csv", "report/index.html", f"runs/{NAME}/seed_0/predictions.csv"):
+        write_text(results / name, "")
+    return selected
+
+
 def test_a_folder_of_other_files_is_not_replaced(tmp_path: Path) -> None:
     config = made_config(only=[NAME])
-    selected = make_results(tmp_path / "results", config)
-    for name in ("scorecard.csv", "report/index.html", f"runs/{NAME}/seed_0/predictions.csv"):
-        write_text(tmp_path / "results" / name, "")
+    selected = publishable(tmp_path / "results", config)
     write_text(tmp_path / "paper/thesis.txt", "years of work")
     with pytest.raises(Fault, match=r"paper: holds thesis.txt, not published before; name a new folder"):
         publish_results(tmp_path / "results", tmp_path / "paper", whole_settings(config), selected)
@@ -123,9 +130,7 @@ def test_a_folder_of_other_files_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_another_config_than_that_of_the_trainings_is_told(tmp_path: Path) -> None:
-    selected = make_results(tmp_path / "results", made_config(only=[NAME]))
-    for name in ("scorecard.csv", "report/index.html", f"runs/{NAME}/seed_0/predictions.csv"):
-        write_text(tmp_path / "results" / name, "")
+    selected = publishable(tmp_path / "results", made_config(only=[NAME]))
     other = whole_settings(made_config(only=[NAME], override={"epochs": 3, "learning_rate": 0.5}))
     with pytest.raises(Fault) as told:
         publish_results(tmp_path / "results", tmp_path / "docs", other, selected)

@@ -6,7 +6,7 @@ scorecard again from such a folder.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,7 @@ def publish_results(results: Path, folder: Path, settings: Mapping[str, Any], se
     tasks = sorted({settings["experiments"][name]["task"] for name in selected})
     names = files_to_publish(tasks, selected, settings["claims"] is not None)
     raise_all([f"{results / name} is missing; run Snakemake first" for name in names if not (results / name).is_file()])
-    raise_all(
-        [
-            f"{results / run_file}: {key} was {trained[key]!r} in that training, and is {value!r} in the config; name the "
-            "same overlays, and by --set the same values, as for Snakemake"
-            for run_file, own in _trainings(selected, settings)
-            for trained in [read_json(results / run_file)["settings"]]
-            for key, value in own.items()
-            if trained[key] != value
-        ]
-    )
+    raise_all(trained_otherwise(results, settings, selected))
     with whole_folder(folder) as part:
         for name in names:
             (part / name).parent.mkdir(parents=True, exist_ok=True)
@@ -69,11 +60,21 @@ def publish_results(results: Path, folder: Path, settings: Mapping[str, Any], se
     return len(names) + 2
 
 
-def _trainings(selected: Selected, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The record of each training, as a path below the results' folder, and the settings that it must have had."""
+def trained_otherwise(results: Path, settings: Mapping[str, Any], selected: Selected) -> list[str]:
+    """One message for each setting of a training that is another in the config."""
+    messages = []
     for name, seeds in selected.items():
+        wanted = training_settings(settings["experiments"][name])
         for seed in seeds:
-            yield f"runs/{name}/seed_{seed}/training.json", training_settings(settings["experiments"][name])
+            record = results / f"runs/{name}/seed_{seed}/training.json"
+            trained = read_json(record)["settings"]
+            messages += [
+                f"{record}: {key} was {trained[key]!r} in that training, and is {value!r} in the config; name the same "
+                "overlays, and by --set the same values, as for Snakemake"
+                for key, value in wanted.items()
+                if trained[key] != value
+            ]
+    return messages
 
 
 def main() -> None:

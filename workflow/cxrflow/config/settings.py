@@ -47,13 +47,15 @@ def training_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("task", "positive")}
 
 
-def whole_settings(config: Config) -> dict[str, Any]:
-    """The whole config as the last stages see it: the extras too, since claims about the searches look for their settings.
+DECIDES_NOTHING = {"image_sources", "weights_sources", "trainings_per_gpu"}
+"""Keys that the last stages do not see: where files are fetched from, since their hashes decide what they are, and how many
+trainings share a GPU."""
 
-    Not where files are fetched from, since their hashes decide what they are; nor how many trainings share a GPU.
-    """
+
+def whole_settings(config: Config) -> dict[str, Any]:
+    """The whole config as the last stages see it: the extras too, since claims about the searches look for their settings."""
     names = [*config.experiments, *config.extras]
     return {
-        **config.model_dump(exclude={"experiments", "extras", "image_sources", "weights_sources", "trainings_per_gpu"}),
+        **config.model_dump(exclude={"experiments", "extras", *DECIDES_NOTHING}),
         "experiments": {name: experiment_settings(config, name) for name in names},
     }

@@ -66,13 +66,17 @@ def _not_published(folder: Path) -> list[str]:
         return []
     if not folder.is_dir():
         return [f"{folder}: there is a file of this name; name a new folder"]
-    sums = folder / SUMS
-    listed = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
-    known = {SUMS, *(line.partition("  ")[2] for line in listed)}
+    known = {SUMS, *(_listed(folder) if (folder / SUMS).is_file() else {})}
     own = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     found = [name for name in own if name not in known]
     more = f" and {len(found) - 3} others" if len(found) > 3 else ""
     return [f"{folder}: holds {', '.join(found[:3])}{more}, not published before; name a new folder"] if found else []
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Path below the folder to SHA-256, as SHA256SUMS has them."""
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
 
 
 def changed_files(folder: Path) -> list[str]:
@@ -80,9 +84,8 @@ def changed_files(folder: Path) -> list[str]:
     sums = folder / SUMS
     if not sums.is_file():
         raise Fault(f"{sums} is missing; cxrflow.publish_results writes it")
-    listed = [line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines()]
     messages = []
-    for digest, name in listed:
+    for name, digest in _listed(folder).items():
         if not (folder / name).is_file():
             messages.append(f"{folder / name} is missing")
         elif sha256_of_file(folder / name) != digest:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cxrflow.config.settings import DECIDES_NOTHING
 from cxrflow.machine.packages import one_name
 from cxrflow.report.inputs import Inputs
 from cxrflow.report.words import counted, few_of, joined, last_part, shown
@@ -16,15 +17,13 @@ WITHOUT_EFFECT = ["featurewise_center", "featurewise_std_normalization", "zca_wh
 
 # Keys that say where and how a run is made, not what it is; and those that have a line of their own below.
 NOT_COMPARED = {
+    *DECIDES_NOTHING,
     *(
         "name",
         "remarks",
         "images",
         "phantoms",
         "image_list",
-        "image_sources",
-        "weights_sources",
-        "trainings_per_gpu",
         "missing_images",
         "on_bad_image",
         "weights",
