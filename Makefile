@@ -1,22 +1,23 @@
-# What can be done from here; `make` lists it. Needs Python 3.11 to 3.13, make, and a package index that pip reaches.
-# Each target first sets up what it needs: the packages of envs/*.lock, by version and hash, in .venv.
+# Targets for common tasks; `make` lists them. Needs Python 3.11 to 3.13, make, and a package index that pip can reach.
+# Each target first installs what it needs into .venv: the packages of envs/*.lock, by version and hash.
 
 # Variables, `make study DATA=/data/covid_cxr CORES=8`:
+#   STUDY=NAME      ## a folder in studies/, or the path of one, ./my_study  (default: the study of config.yaml)
 #   DATA=FOLDER     ## images, train/<class>/ and test/<class>/  (default: $CXRFLOW_STUDY_DATA, or they are fetched)
 #   WEIGHTS=FOLDER  ## initial weights of the backbones  (default: $CXRFLOW_WEIGHTS, or they are fetched)
-#   ONLY=NAMES      ## these experiments or extras alone: ONLY='binary_inception_v3 multiclass_mobilenet'
+#   ONLY=NAMES      ## only these experiments or extras: ONLY='binary_inception_v3 multiclass_mobilenet'
 #   CONFIG=VALUES   ## further values for snakemake --config: CONFIG="seeds=5 override='{epochs: 2}'"
-#   FLAGS=FLAGS     ## further flags for snakemake: FLAGS='--configfile my_xrays.yaml'
+#   FLAGS=FLAGS     ## further flags for snakemake: FLAGS='--configfile my_run.yaml'
 #   CORES=N         ## cores to use (default: all)
 #   GPU=1           ## demo, study, extras, dry-run, doctor: TensorFlow's CUDA build, in .venv-gpu
-#   SLURM=1         ## study, extras, dry-run, doctor: on a Slurm cluster, docs/cluster.md
-#   PYTHON=PROGRAM  ## the Python to make the environment with (default: python3)
+#   SLURM=1         ## study, extras, dry-run, doctor: on a Slurm cluster, docs/how-to/run_on_slurm.md
+#   PYTHON=PROGRAM  ## the Python to create the environment with (default: python3)
 
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo study extras dry-run why rebuild-outdated verify doctor test test-slow test-all lint format schema lock \
-	clean clean-states environment environment-dev data-there no-flags
+.PHONY: help demo study extras dry-run why verify doctor test test-slow test-all lint format schema docs lock \
+	clean clean-checkpoints environment environment-dev
 
 CORES = all
 CONFIG =
@@ -24,123 +25,103 @@ FLAGS =
 GPU =
 SLURM =
 PYTHON =
+KNOWN = STUDY DATA WEIGHTS ONLY CONFIG FLAGS CORES GPU SLURM PYTHON UPGRADE
+given = $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+ifneq ($(filter-out $(KNOWN),$(given)),)
+$(error unknown variable $(filter-out $(KNOWN),$(given)); allowed: $(KNOWN))
+endif
 KIND = $(if $(filter-out 0 no,$(GPU)),gpu,cpu)
 VENV = $(if $(filter gpu,$(KIND)),.venv-gpu,.venv)
-RULES = Snakefile $(wildcard workflow/rules/*.smk)
+RULES = Snakefile workflow/Snakefile $(wildcard workflow/rules/*.smk)
 
-# As the user wrote them: not expanded by make once more, and handed to the recipes through the environment.
-export STUDY_IMAGES := $(or $(value DATA),$(value CXRFLOW_STUDY_DATA))
-export STUDY_WEIGHTS := $(or $(value WEIGHTS),$(value CXRFLOW_WEIGHTS))
-export STUDY_ONLY := $(value ONLY)
-unexport DATA WEIGHTS ONLY
+# Exactly as written: make does not expand these values, and recipes get them through the environment.
+export RUN_STUDY := $(value STUDY)
+export RUN_DATA := $(or $(value DATA),$(value CXRFLOW_STUDY_DATA))
+export RUN_WEIGHTS := $(or $(value WEIGHTS),$(value CXRFLOW_WEIGHTS))
+export RUN_ONLY := $(value ONLY)
+export RUN_CONFIG := $(value CONFIG)
+export RUN_FLAGS := $(value FLAGS)
+unexport STUDY DATA WEIGHTS ONLY CONFIG FLAGS
 
 set_up = @PYTHON='$(PYTHON)' sh envs/set_up.sh $(1) '$(2)' $(firstword $(MAKECMDGOALS))
-# Programs run as `python -m …` with the environment in front, since scripts in its bin/ do not outlive a moved folder.
-use = PATH="$$(cd './$(1)/bin' && pwd):$$PATH";
-# Tests run side by side: a worker each core, four at most, since each takes 1 GB. Alone, `pytest FILE` starts no workers.
+# Programs are run as `python -m …`, since scripts in an environment's bin/ break when the folder is moved.
+python = ./$(VENV)/bin/python
+cxrflow_run = $(python) -m cxrflow.run.start --config-text="$(1)$$RUN_CONFIG" --flags="$$RUN_FLAGS" --cores $(CORES)
+study_run = $(call cxrflow_run) --study="$$RUN_STUDY" --data="$$RUN_DATA" --weights="$$RUN_WEIGHTS" --only="$$RUN_ONLY" \
+	$(if $(filter-out 0 no,$(SLURM)),--slurm)
+# Tests run in parallel: one worker per core, at most four, since each takes 1 GB. `pytest FILE` starts no workers.
 workers = -n $(or $(patsubst 1,0,$(filter-out all,$(CORES))),logical --maxprocesses 4) --dist loadfile
-# One check of `make test`, with its time.
-check = @$(call use,.venv) begin=$$(date +%s); echo '$(1)'; python -m $(1) && echo "  $$(($$(date +%s) - begin)) s"
-
-# The study's values as arguments of --config: YAML strings, with blanks around them that keep Snakemake from stripping
-# the quotes.
-quoted = '$$(printf %s "$$$(1)" | sed "s/'/''/g")'
-quoted_list = ['$$(printf %s "$$$(1)" | sed "s/'/''/g; s/^[ ,]*//; s/[ ,]*\$$//; s/[ ,][ ,]*/', '/g")']
-values = set --; \
-	if [ -n "$$STUDY_IMAGES" ]; then set -- "$$@" "images= $(call quoted,STUDY_IMAGES) "; fi; \
-	if [ -n "$$STUDY_WEIGHTS" ]; then set -- "$$@" "weights= $(call quoted,STUDY_WEIGHTS) "; fi; \
-	if [ -n "$$STUDY_ONLY" ]; then set -- "$$@" "only= $(call quoted_list,STUDY_ONLY) "; fi; \
-	if [ -n "$(1)$(CONFIG_GIVEN)" ]; then set -- "$$@" $(1) $(CONFIG); fi; \
-	if [ $$\# -gt 0 ]; then set -- $(2) "$$@"; fi;
-CONFIG_GIVEN = $(if $(strip $(CONFIG)),yes)
-where = $(if $(filter-out 0 no,$(SLURM)),--workflow-profile profiles/slurm,--cores $(CORES))
-snakemake = $(call use,$(VENV)) $(call values,$(1),--config) python -m snakemake $(where) $(FLAGS) "$$@"
-# Where the report lies, by the name in a config file (not where the name may come from elsewhere).
-report = @name=$$(sed -n 's/^name: *\([A-Za-z0-9_+.-]*\).*/\1/p' $(1)); \
-	$(if $(findstring name=,$(CONFIG))$(findstring --,$(FLAGS)),:,echo "report: results/$$name/report/index.html")
+# One check of `make test`, with its time: a module, or a name and a line of Python.
+check = @begin=$$(date +%s); echo '$(1)'; \
+	./.venv/bin/python $(if $(2),-c '$(2)',-m $(1)) && echo "  $$(($$(date +%s) - begin)) s"
 
 help: ## this list
 	@echo 'make TARGET [VARIABLE=value …]'; echo
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  \1~\2/p' Makefile | awk -F'~' '{ printf "%-16s %s\n", $$1, $$2 }'; echo
 	@sed -n 's/^#   \([A-Z]*=[A-Z1]*\) *## /  \1~/p' Makefile | awk -F'~' '{ printf "%-17s %s\n", $$1, $$2 }'
 
-demo: environment ## the whole flow on drawn phantoms, in minutes: no data, no downloads; prints where the report lies
-	@$(call use,$(VENV)) python -m snakemake --configfile examples/demo.yaml --cores $(CORES) $(FLAGS) \
-		$(if $(CONFIG_GIVEN),--config $(CONFIG))
-	$(call report,examples/demo.yaml)
+demo: environment ## the whole flow on drawn phantoms, in minutes: no data, no downloads; prints where the report is
+	@$(call cxrflow_run,study=demo ) --data= --weights=
 
-study: data-there environment ## the study; fetches its images and weights, or DATA=FOLDER WEIGHTS=FOLDER [ONLY=NAMES]
-	@$(call snakemake)
-	$(call report,config.yaml)
+study: environment ## run a study; fetches its images and weights, or DATA=FOLDER WEIGHTS=FOLDER [ONLY=NAMES]
+	@$(study_run)
 
-extras: data-there environment ## the study and all its extras (VGG16, the searches …), or ONLY=NAMES of them
-	@$(call snakemake,with_extras=True)
-	$(call report,config.yaml)
+extras: environment ## the study and all its extras (VGG16, the searches …), or ONLY=NAMES of them
+	@$(study_run) --extras
 
-dry-run: data-there environment ## the jobs that make study would run, and why; runs none
-	@$(call snakemake) --dry-run
+dry-run: environment ## the jobs that make study would run, and why; runs none
+	@$(study_run) --dry-run
 
-why: data-there environment ## what make study would compute and what it would only look at, and why, one line a job; runs none
-	@$(call use,$(VENV)) $(call values,,--config) python -m cxrflow.explain_plan --cores $(CORES) $(FLAGS) "$$@"
+why: environment ## what make study would compute and reuse, and why, one line per job; runs none
+	@$(study_run) --why
 
-verify: environment ## make the scorecard again from the published results of the study, docs/study, and compare
-	@$(call use,$(VENV)) python -m cxrflow.verify_results --folder docs/study --claims workflow/resources/claims.csv
+verify: environment ## judge the published results of studies/sha_2021 again and compare the verdicts
+	@$(python) -m cxrflow.publication.verify_results --folder studies/sha_2021/results/full_run --claims studies/sha_2021/claims.csv
 
-rebuild-outdated: data-there environment ## make study, but what was made with other package versions is made again, and what follows
-	@$(call use,$(VENV)) $(call values,,--config) python -m cxrflow.rebuild_outdated $(where) $(FLAGS) "$$@"
-
-doctor: no-flags environment ## is this machine fit: packages, GPU, disk, memory, images, weights, and how long it would take
-	@$(call use,$(VENV)) $(call values,,--set) python -m cxrflow.doctor --config config.yaml --lock envs/$(KIND).lock \
-		$(if $(filter-out 0 no,$(SLURM)),--slurm) "$$@"
+doctor: environment ## check this machine: packages, GPU, disk, memory, images, weights; estimate the time
+	@$(study_run) --doctor --lock envs/$(KIND).lock
 
 test: lint ## all checks of lint, and the tests that take seconds
 	$(call check,pytest $(workers) -m "not slow")
 
 test-slow: environment-dev ## the tests that take minutes
-	$(call check,pytest $(workers) -m slow --ignore tests/slurm)
+	$(call check,pytest $(workers) -m "slow and not long" --ignore tests/slurm)
 
-test-all: test test-slow ## all tests
+test-all: test ## all tests, also slow ones that vary what others test: more than an hour
+	$(call check,pytest $(workers) -m slow --ignore tests/slurm)
 
 lint: environment-dev ## style, types, formats and Snakemake's own lint
 	$(call check,ruff check)
 	$(call check,ruff format --check)
 	$(call check,mypy)
+	$(call check,lint-imports,import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports()))
 	$(call check,snakefmt --check $(RULES))
-	$(call check,snakemake --lint --configfile examples/demo.yaml)
+	$(call check,snakemake --lint --config study=demo)
 
 format: environment-dev ## write Python and rules in the project's format
-	@$(call use,.venv) python -m ruff check --fix; python -m ruff format; python -m snakefmt $(RULES)
+	@python=./.venv/bin/python; $$python -m ruff check --fix; $$python -m ruff format; $$python -m snakefmt $(RULES)
 
 schema: environment-dev ## write workflow/schemas/config.schema.json from the typed config
-	@$(call use,.venv) python -m cxrflow.config.schema workflow/schemas/config.schema.json
+	@./.venv/bin/python -m cxrflow.study.schema workflow/schemas/config.schema.json
+
+docs: environment-dev ## write the generated pages of docs/reference: config keys, stages, commands, measures
+	@./.venv/bin/python -m cxrflow.reference docs/reference
 
 lock: ## resolve envs/*.in into envs/*.lock and *.yaml (needs uv; UPGRADE=1 takes the newest versions)
 	@$(or $(PYTHON),python3) envs/lock.py $(if $(UPGRADE),--upgrade)
 
-clean: ## delete the demo's results and what tools cache; not .venv, not other results, not Snakemake's records
-	@for path in results/demo .pytest_cache .hypothesis .mypy_cache .ruff_cache; do \
+clean: ## delete the demo's results and the caches of tools; not .venv, other results or Snakemake's records
+	@for path in results/demo .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache; do \
 		if [ -e $$path ]; then echo "deleting $$path"; rm -rf $$path; fi; \
 	done
 	@echo 'deleting __pycache__ in workflow, tests and envs'
 	@find workflow tests envs -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-states: environment ## delete the states of finished and stopped trainings (results/states), and say how large they were
-	@$(call use,$(VENV)) python -m cxrflow.clean_states --states results/states
+clean-checkpoints: environment ## delete the checkpoints of finished and stopped trainings (results/checkpoints), and report their size
+	@$(python) -m cxrflow.training.clean_checkpoints --checkpoints results/checkpoints
 
 environment:
 	$(call set_up,$(KIND),$(VENV))
 
 environment-dev:
 	$(call set_up,dev,.venv)
-
-no-flags:
-	@if [ -n '$(FLAGS)' ]; then \
-		echo 'error: make doctor takes no FLAGS; for an overlay: python -m cxrflow.doctor --config config.yaml OVERLAY' >&2; \
-		exit 2; \
-	fi
-
-data-there:
-	@$(if $(findstring images=,$(CONFIG))$(findstring phantoms=,$(CONFIG))$(findstring --configfile,$(FLAGS)),exit 0;) \
-	if [ -n "$$STUDY_IMAGES" ] && [ ! -d "$$STUDY_IMAGES" ]; then \
-		printf 'error: DATA: there is no folder %s\n' "$$STUDY_IMAGES" >&2; exit 2; \
-	fi

@@ -1,6 +1,6 @@
-"""How fast batches are made: cxrflow against Keras' ImageDataGenerator on one core, and what a second core adds.
+"""Measure the speed of batch preparation, compared with Keras' ImageDataGenerator, on one core and on two.
 
-Each round makes one pass over all images in each way, one after the other; the medians of the rounds are compared.
+In each round, each method makes one pass over all images; medians over the rounds are compared.
 """
 
 import os
@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from cxrflow.augmentation.draw import NUMBERS, draw_epoch
 from cxrflow.augmentation.transform import transform_image
-from cxrflow.cache_pixels import cache_pixels
-from cxrflow.config.images import Augmentation
 from cxrflow.images.folder import SUFFIXES
 from cxrflow.images.pixels import open_pixels
-from cxrflow.stage.command import stage_parser
+from cxrflow.io.command import stage_parser
+from cxrflow.stages.cache_pixels import cache_pixels
+from cxrflow.study.images import Augmentation
 from numpy.typing import NDArray
 
 STUDY = Augmentation()
@@ -33,16 +33,16 @@ RANGES = STUDY.model_dump(exclude={"without_effect"})
 
 Arrays = tuple[Path, ...]
 Part = list[tuple[str, dict[str, Any]]]
-"""The images of a batch, each with its nine numbers."""
+"""Images of a batch, each with its nine augmentation parameters."""
 
 
 def make_batch(pixels: dict[str, NDArray[np.uint8]], part: Part) -> NDArray[np.float32]:
-    """A batch as training gets it: float32 (batch, size, size, 3)."""
+    """Prepare a batch for training: float32 (batch, size, size, 3)."""
     return np.stack([transform_image(pixels[image], row) for image, row in part])
 
 
 def parts_of(images: list[str], batch_size: int) -> list[Part]:
-    """The batches of an epoch, drawn from the study's ranges."""
+    """Draw the batches of an epoch with the study's ranges."""
     rows = draw_epoch(images, "training", 0, 1, RANGES)
     drawn = [
         (image, dict(zip(NUMBERS, numbers, strict=True)))
@@ -52,7 +52,7 @@ def parts_of(images: list[str], batch_size: int) -> list[Part]:
 
 
 def decode(folder: Path, size: int, to: Path) -> Arrays:
-    """Write the decoded pixels of all class folders; returns the arrays."""
+    """Decode all class folders; return the files of pixels."""
     arrays = []
     for name in sorted(path.name for path in folder.iterdir() if path.is_dir()):
         files = sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES)
@@ -64,10 +64,10 @@ def decode(folder: Path, size: int, to: Path) -> Arrays:
 
 
 def keras_pass(folder: Path, size: int, batch_size: int) -> Callable[[], None]:
-    """One pass of Keras' generator with the study's settings over the original files."""
-    from keras.src.legacy.preprocessing.image import ImageDataGenerator  # not in the processes below
+    """Prepare one pass of Keras' generator over the original files, with the study's settings."""
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator  # not needed in the processes below
 
-    # Keras says once more that three of the study's switches need a fitted generator.
+    # Keras warns that three of the study's switches need a fitted generator.
     warnings.filterwarnings("ignore", "This ImageDataGenerator specifies")
     generator = ImageDataGenerator(
         rescale=1 / 255, fill_mode="constant", cval=0.0, **RANGES, **dict.fromkeys(STUDY.without_effect, True)
@@ -88,16 +88,16 @@ opened_memory = cache(SharedMemory)
 
 
 def keep_freed_memory() -> None:
-    """Have a new process reuse the memory of arrays that it has freed.
+    """Make a new process reuse the memory of freed arrays.
 
-    glibc gives each back to the kernel, and a third of the time goes into page faults, until a process has once freed a
-    block of this size. One that has loaded TensorFlow has.
+    Until a process has freed a block of this size, glibc returns each array to the kernel, and page faults take a third of
+    the time. Processes that have loaded TensorFlow have done so.
     """
     np.empty(32_000_000, np.uint8)
 
 
 def fill_place(arrays: Arrays, memory: str, place: int, part: Part) -> None:
-    """Write a batch into its place of the shared memory; run in a process of its own, which opens its files once."""
+    """Write a batch to its place in the shared memory; runs in another process, which opens its files once."""
     pixels = opened_pixels(arrays)
     shape = (len(part), *pixels[part[0][0]].shape)
     shared = cast(memoryview, opened_memory(memory).buf)
@@ -107,15 +107,15 @@ def fill_place(arrays: Arrays, memory: str, place: int, part: Part) -> None:
 
 
 def images_per_second(images: int, cores: set[int], one_pass: Callable[[], Any]) -> float:
-    """Images a second of one pass; the calling thread, and those that it begins, stay on some cores."""
+    """Measure one pass in images per second, with this thread and those that it starts on some cores."""
     os.sched_setaffinity(0, cores)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     one_pass()
-    return images / (time.perf_counter() - begin)
+    return images / (time.perf_counter() - start)
 
 
 def measure(folder: Path, size: int, batch_size: int, rounds: int) -> dict[str, float]:
-    """Median images a second of each way, measured in turns."""
+    """Measure the median images per second of each method, in turns."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("error: two cores are needed")
@@ -124,7 +124,7 @@ def measure(folder: Path, size: int, batch_size: int, rounds: int) -> dict[str, 
         arrays = decode(folder, size, Path(scratch))
         pixels = open_pixels(list(arrays))
         whole = len(pixels) // batch_size * batch_size
-        # Whole batches alone, so that each has its place in the shared memory.
+        # Only complete batches, so that each has its place in the shared memory.
         parts = parts_of(list(pixels), batch_size)[: whole // batch_size]
         memory = SharedMemory(create=True, size=whole * size * size * 3 * 4)
         os.sched_setaffinity(0, two)
@@ -133,16 +133,16 @@ def measure(folder: Path, size: int, batch_size: int, rounds: int) -> dict[str, 
             with processes, ThreadPoolExecutor(2) as threads:
                 make = partial(make_batch, pixels)
                 fill = partial(fill_place, arrays, memory.name)
-                ways: dict[str, tuple[int, set[int], Callable[[], Any]]] = {
+                methods: dict[str, tuple[int, set[int], Callable[[], Any]]] = {
                     "cxrflow": (whole, one, lambda: [None for _ in map(make, parts)]),
                     "keras": (len(pixels), one, keras_pass(folder, size, batch_size)),
                     "two threads": (whole, two, lambda: [None for _ in threads.map(make, parts)]),
                     "two processes": (whole, two, lambda: list(processes.map(fill, range(len(parts)), parts))),
                 }
-                found: dict[str, list[float]] = {name: [] for name in ways}
+                found: dict[str, list[float]] = {name: [] for name in methods}
                 for turn in range(rounds + 1):
-                    for name, way in ways.items():
-                        speed = images_per_second(*way)
+                    for name, method in methods.items():
+                        speed = images_per_second(*method)
                         if turn:  # the first turn reads files and starts processes
                             found[name].append(speed)
         finally:
@@ -153,12 +153,10 @@ def measure(folder: Path, size: int, batch_size: int, rounds: int) -> dict[str, 
 
 def main() -> None:
     parser = stage_parser(__doc__)
-    parser.add_argument(
-        "--images", type=Path, required=True, help="folder that holds a folder of images for each class"
-    )
+    parser.add_argument("--images", type=Path, required=True, help="folder with a folder of images for each class")
     parser.add_argument("--size", type=int, default=224, help="height and width in pixels")
-    parser.add_argument("--batch-size", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=20, help="images per batch (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: %(default)s)")
     args = parser.parse_args()
     speed = measure(args.images, args.size, args.batch_size, args.rounds)
     for name, value in speed.items():
@@ -169,8 +167,8 @@ def main() -> None:
         "augmentation: two threads": (speed["two threads"] / (2 * speed["cxrflow"]), ">= 0.8"),
         "augmentation: two processes": (speed["two processes"] / (2 * speed["cxrflow"]), ">= 0.8"),
     }
-    for name, (ratio, wanted) in rows.items():
-        print(f"{name:<75} {ratio:6.2f}   {wanted}")
+    for name, (ratio, target) in rows.items():
+        print(f"{name:<75} {ratio:6.2f}   {target}")
 
 
 if __name__ == "__main__":

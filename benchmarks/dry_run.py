@@ -1,7 +1,7 @@
-"""How long planning takes: dry runs of 1, 100 and 1,000 trainings, cxrflow against a bare Snakefile of the same shape.
+"""Measure the time of planning 1, 100 and 1,000 trainings, compared with a minimal Snakefile of the same shape.
 
-The bare Snakefile has as many jobs, with the same files between them, and nothing else: no config, params, messages or logs.
-The two take turns, a dry run each; the medians of the rounds are compared.
+The minimal Snakefile has the same jobs and files, but no config, params, messages or logs. The two take turns, and medians over
+the rounds are compared.
 """
 
 import os
@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 import yaml
-from cxrflow.stage.command import stage_parser
+from cxrflow.io.command import stage_parser
 
 PROJECT = Path(__file__).resolve().parent.parent
-WANTED = "12 s, 500 MB, for 1,000"
+TARGET = "12 s, 500 MB, for 1,000"
 
 # rule: its inputs, its outputs; {seed} as in cxrflow
 SHAPE = {
@@ -42,7 +42,7 @@ SHAPE = {
     "plot_embedding": (["runs/{seed}/embedding.csv", "runs/{seed}/separation.json"], ["plots/{seed}/embedding.svg"]),
     "data": ([], ["split.csv", *(f"pixels/{n}.npy" for n in range(8)), "network.json"]),
 }
-OF_A_RUN = [
+TRAINING_FILES = [
     *(f"runs/{{seed}}/{name}" for name in ("history.csv", "timing.csv", "training.json", "predictions.csv")),
     *(f"runs/{{seed}}/{name}" for name in ("metrics.json", "embedding.csv", "separation.json", "model.keras")),
     *(f"plots/{{seed}}/{name}.svg" for name in ("curves", "confusion", "embedding")),
@@ -50,8 +50,8 @@ OF_A_RUN = [
 
 
 def bare_snakefile(trainings: int) -> str:
-    """A Snakefile of the same jobs and files, without all else."""
-    files = [f"expand({file!r}, seed=range({trainings}))" for file in OF_A_RUN]
+    """Write a Snakefile with only the same jobs and files."""
+    files = [f"expand({file!r}, seed=range({trainings}))" for file in TRAINING_FILES]
     rules = [f"rule all:\n    input: {', '.join(files)}\n"]
     for name, (inputs, outputs) in SHAPE.items():
         given = f"    input: {', '.join(map(repr, inputs))}\n" if inputs else ""
@@ -62,7 +62,7 @@ def bare_snakefile(trainings: int) -> str:
 
 
 def config(trainings: int) -> dict[str, object]:
-    """One experiment with so many seeds."""
+    """Config of one experiment with this number of seeds."""
     return {
         "name": "dry_run",
         "phantoms": {"train_per_class": 40},
@@ -75,7 +75,7 @@ def config(trainings: int) -> dict[str, object]:
 
 
 def dry_run(folder: Path, *arguments: str) -> tuple[float, float, float]:
-    """Seconds, seconds of the processor, and MB (largest resident set) of a dry run in a folder."""
+    """Run a dry run in a folder; return seconds, CPU seconds, and peak memory in MB."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", "-d", str(folder), *arguments]
     start = time.perf_counter()
     with (folder / "screen.txt").open("w") as screen:
@@ -90,10 +90,10 @@ def dry_run(folder: Path, *arguments: str) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = stage_parser(__doc__)
-    parser.add_argument("--trainings", type=int, nargs="+", default=[1, 100, 1000])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trainings", type=int, nargs="+", default=[1, 100, 1000], help="numbers of trainings")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default: %(default)s)")
     args = parser.parse_args()
-    print(f"{'trainings':>9}  {'ratio':>5}  {'cxrflow':>25}  {'bare':>25}  wanted", flush=True)
+    print(f"{'trainings':>9}  {'ratio':>5}  {'cxrflow':>25}  {'bare':>25}  target", flush=True)
     for trainings in args.trainings:
         with tempfile.TemporaryDirectory() as place:
             folders = {name: Path(place, name) for name in ("cxrflow", "bare")}
@@ -112,7 +112,7 @@ def main() -> None:
             middle[name] = processor
             shown.append(f"{seconds:6.1f} s {processor:6.1f} s {memory:4.0f} MB")
         ratio = middle["cxrflow"] / middle["bare"]
-        print(f"{trainings:9,}  {ratio:5.2f}  {shown[0]:>25}  {shown[1]:>25}  {WANTED}", flush=True)
+        print(f"{trainings:9,}  {ratio:5.2f}  {shown[0]:>25}  {shown[1]:>25}  {TARGET}", flush=True)
 
 
 if __name__ == "__main__":

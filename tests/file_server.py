@@ -1,4 +1,4 @@
-"""An HTTP server on this machine that serves files from memory, well or badly."""
+"""An HTTP server on this machine that serves files from memory, correctly or not."""
 
 import re
 import ssl
@@ -15,7 +15,7 @@ Behaviour = Callable[["Handler", bytes, int], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Handle one request."""
 
     server: "FileServer"
     protocol_version = "HTTP/1.1"
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def head(self, status: int, **headers: object) -> None:
-        """Status line and headers; `Content_Length=3` for a header with a hyphen."""
+        """Send the status line and headers; `Content_Length=3` gives a header with a hyphen."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), str(value))
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class FileServer(ThreadingHTTPServer):
-    """Files by path, and how to behave for some of them; what was asked for, with its Range."""
+    """Files by path, the behaviour for some of them, and the requests so far with their Range."""
 
     daemon_threads = True
 
@@ -72,12 +72,12 @@ class FileServer(ThreadingHTTPServer):
         return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
-        """A client that goes away is part of the tests."""
+        """Ignore clients that disconnect, which is part of the tests."""
 
 
 @contextmanager
 def serving(certificate: Path | None = None) -> Iterator[FileServer]:
-    """A server that runs until the block ends, by https where it is given a certificate (PEM, with its key)."""
+    """Run a server until the block ends, with https if a certificate is given (PEM, with its key)."""
     with FileServer(certificate) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -93,14 +93,14 @@ def serving(certificate: Path | None = None) -> Iterator[FileServer]:
 
 
 def well(handler: Handler, contents: bytes, _: int) -> None:
-    """The file, or the part of it that is asked for."""
+    """Send the file, or the requested part of it."""
     found = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
     begin = int(found[1]) if found else 0
     if not found:
         handler.head(200, Content_Length=len(contents))
     elif begin < len(contents):
-        told = f"bytes {begin}-{len(contents) - 1}/{len(contents)}"
-        handler.head(206, Content_Length=len(contents) - begin, Content_Range=told)
+        content_range = f"bytes {begin}-{len(contents) - 1}/{len(contents)}"
+        handler.head(206, Content_Length=len(contents) - begin, Content_Range=content_range)
     else:
         handler.head(416, Content_Length=0)
         return
@@ -121,12 +121,12 @@ def status(code: int, **headers: object) -> Behaviour:
 
 
 def at_first(bad: Behaviour, then: Behaviour = well, times: int = 1) -> Behaviour:
-    """Badly for the first requests, then well."""
+    """Behave badly for the first requests, then well."""
     return lambda handler, contents, before: (bad if before < times else then)(handler, contents, before)
 
 
 def cut_at(count: int) -> Behaviour:
-    """The whole length is told, and the connection is closed after so many bytes."""
+    """Announce the full length, but close the connection after `count` bytes."""
 
     def behave(handler: Handler, contents: bytes, _: int) -> None:
         handler.head(200, Content_Length=len(contents))
@@ -137,12 +137,12 @@ def cut_at(count: int) -> Behaviour:
 
 
 def instead(contents: bytes) -> Behaviour:
-    """Another file."""
+    """Send another file."""
     return lambda handler, *_: well(handler, contents, 0)
 
 
 def of_unknown_length(contents: bytes) -> Behaviour:
-    """These bytes, without a length, the connection closed at their end."""
+    """Send these bytes without a length, and close the connection."""
 
     def behave(handler: Handler, *_: object) -> None:
         handler.head(200, Connection="close")
@@ -153,7 +153,7 @@ def of_unknown_length(contents: bytes) -> Behaviour:
 
 
 def in_chunks(handler: Handler, contents: bytes, _: int) -> None:
-    """Chunked transfer coding."""
+    """Use chunked transfer coding."""
     handler.head(200, Transfer_Encoding="chunked")
     for begin in range(0, len(contents), 1000):
         piece = contents[begin : begin + 1000]
@@ -168,13 +168,13 @@ def endless(handler: Handler, *_: object) -> None:
 
 
 def silent(handler: Handler, *_: object) -> None:
-    """No answer at all."""
+    """Send no answer at all."""
     handler.server.closing.wait(20)
     handler.close_connection = True
 
 
 def silent_after(count: int) -> Behaviour:
-    """So many bytes, and then nothing more, the connection left open."""
+    """Send `count` bytes, then nothing, and leave the connection open."""
 
     def behave(handler: Handler, contents: bytes, _: int) -> None:
         handler.head(200, Content_Length=len(contents))
@@ -186,7 +186,7 @@ def silent_after(count: int) -> Behaviour:
 
 
 def dripping(handler: Handler, contents: bytes, _: int) -> None:
-    """A byte now and then: never silent, never done."""
+    """Send a byte now and then: never silent, never finished."""
     handler.head(200, Content_Length=len(contents))
     for value in contents:
         if handler.server.closing.is_set():

@@ -1,4 +1,4 @@
-"""A folder that users other than root reach: root may read and write everything, so that rights are tried as another user."""
+"""A folder that other users can access: root may read and write everything, so permissions are tested as another user."""
 
 import os
 import tempfile
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PLACES = (tempfile.gettempdir(), "/tmp", "/var/tmp")  # TMPDIR may be a folder that its owner alone may enter
+PLACES = (tempfile.gettempdir(), "/tmp", "/var/tmp")  # TMPDIR may be a folder that only its owner may enter
 
 
 @contextmanager
 def open_folder(name: str = "") -> Iterator[Path]:
-    """A new folder for temporary files that all may enter, and that is deleted in the end.
+    """Create a temporary folder that all users may enter, and delete it at the end.
 
     Raises:
-        FileNotFoundError: this process is root's, and another user gets to no place for temporary files.
+        FileNotFoundError: this process runs as root, and other users cannot access any place for temporary files.
     """
     place = next((place for place in PLACES if os.geteuid() or _entered_by_all(Path(place))), None)
     if place is None:

@@ -1,9 +1,7 @@
-"""The ways to train that are held against each other: each a process that trains one epoch whenever it is told to.
+"""The compared methods of training: each is a process that trains one epoch on request.
 
-Started by __main__.py, which speaks the protocol.
-
-A line on standard input: one epoch, training and validation. A line on standard output, JSON: its seconds, the training images
-seen in it, and the process' peak memory in bytes.
+Started by __main__.py. A line on standard input requests one epoch of training and validation. The answer is a line of JSON on
+standard output: its seconds, its number of training images, and the peak memory of the process in bytes.
 """
 
 import argparse
@@ -22,21 +20,21 @@ import keras
 import numpy as np
 import pandas as pd
 from cxrflow.augmentation.draw import draw_epoch
-from cxrflow.config.images import Augmentation
 from cxrflow.images.pixels import open_pixels
 from cxrflow.networks.build import build_network
 from cxrflow.networks.device import set_up_device
+from cxrflow.study.images import Augmentation
 from cxrflow.training.batches import batches_per_pass
-from cxrflow.training.engine import Progress, make_network, train
+from cxrflow.training.engine import Progress, TrainingData, make_network, train
 
 Epoch = Callable[[], int]
-"""Trains one epoch and validates; returns the number of training images."""
+"""A function that trains and validates one epoch and returns the number of training images."""
 
 STUDY_RANGES: dict[str, Any] = Augmentation().model_dump(exclude={"without_effect"})
 
 
 def cxrflow(args: argparse.Namespace) -> Epoch:
-    """This project: the manifest's rows on decoded pixels, the fused update, a loop of train_on_batch."""
+    """Train like cxrflow: manifest rows, decoded pixels, the fused update, and a loop of train_on_batch."""
     settings = args.settings
     split = pd.read_csv(args.split)
     model = make_network(settings, 0, args.weights)
@@ -46,7 +44,7 @@ def cxrflow(args: argparse.Namespace) -> Epoch:
         return pd.concat([draw_epoch(images[s], s, 0, epoch, STUDY_RANGES) for s in ("training", "validation")])
 
     pixels = open_pixels(args.pixels)
-    moments = train(model, manifest, pixels, split, settings, 1_000_000, Progress(), args.threads)
+    moments = train(model, TrainingData(manifest, pixels, split, settings, args.threads), 1_000_000, Progress())
     images = int((split["subset"] == "training").sum()) // settings["batch_size"] * settings["batch_size"]
 
     def epoch() -> int:
@@ -58,12 +56,12 @@ def cxrflow(args: argparse.Namespace) -> Epoch:
 
 
 def notebook(args: argparse.Namespace) -> Epoch:
-    """The study's own way: ImageDataGenerator.flow_from_directory on the files, and model.fit with Keras' Adam."""
+    """Train like the study: ImageDataGenerator.flow_from_directory on the files, and model.fit with Keras' Adam."""
     settings = args.settings
     training, validation = _generators(args)
     steps, validation_steps = training.n // training.batch_size, max(1, validation.n // validation.batch_size)
-    # The generator scales by 1/255 already, so that `imagenet` gives the network what the study's double scaling gave it.
-    model = _with_keras_adam({**settings, "input_scaling": "imagenet"}, args.weights)
+    # The generator scales by 1/255 already, so `backbone` gives the study's double scaling.
+    model = _with_keras_adam({**settings, "input_scaling": "backbone"}, args.weights)
 
     def epoch() -> int:
         model.fit(
@@ -80,7 +78,7 @@ def notebook(args: argparse.Namespace) -> Epoch:
 
 
 def generator(args: argparse.Namespace) -> Epoch:
-    """What the study's generator can feed, without a network behind it: the training images of an epoch."""
+    """Run only the study's generator, without a network, over the training images of an epoch."""
     training, _ = _generators(args)
     steps = training.n // training.batch_size
 
@@ -93,7 +91,7 @@ def generator(args: argparse.Namespace) -> Epoch:
 
 
 def _generators(args: argparse.Namespace) -> tuple[Any, Any]:
-    """The study's generators of training and validation images."""
+    """Create the study's generators of training and validation images."""
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
     settings = args.settings
@@ -112,7 +110,7 @@ def _generators(args: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def keras_layers(args: argparse.Namespace) -> Epoch:
-    """What Keras recommends today: tf.data from the files, decoded once, random layers of about the study's strength."""
+    """Train as Keras recommends: tf.data from the files, decoded once, and random layers of about the study's strength."""
     import tensorflow as tf
 
     settings = args.settings
@@ -144,7 +142,7 @@ def keras_layers(args: argparse.Namespace) -> Epoch:
         for subset in ("training", "validation")
     }
     steps = {subset: max(1, sum(len(y) for _, y in data) // batch) for subset, data in sets.items()}
-    turned = {
+    augmented = {
         subset: data.map(lambda x, y: (random(x, training=True), y), num_parallel_calls=tf.data.AUTOTUNE)
         .repeat()
         .prefetch(tf.data.AUTOTUNE)
@@ -154,10 +152,10 @@ def keras_layers(args: argparse.Namespace) -> Epoch:
 
     def epoch() -> int:
         model.fit(
-            turned["training"],
+            augmented["training"],
             epochs=1,
             steps_per_epoch=steps["training"],
-            validation_data=turned["validation"],
+            validation_data=augmented["validation"],
             validation_steps=steps["validation"],
             verbose=0,
         )
@@ -167,7 +165,7 @@ def keras_layers(args: argparse.Namespace) -> Epoch:
 
 
 def bare_step(args: argparse.Namespace) -> Epoch:
-    """The training step and the forward pass alone, on random pixels that lie ready: what an epoch cannot be faster than."""
+    """Run only the steps, on random pixels that are in memory: a lower limit for the time of an epoch."""
     settings = args.settings
     split = pd.read_csv(args.split)
     counts = {subset: int((split["subset"] == subset).sum()) for subset in ("training", "validation")}
@@ -203,7 +201,7 @@ CONTENDERS = {entry.__name__: entry for entry in (cxrflow, notebook, generator, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("contender", choices=CONTENDERS)
-    parser.add_argument("--settings", type=json.loads, required=True, help="the experiment's settings, as JSON")
+    parser.add_argument("--settings", type=json.loads, required=True, help="settings of the experiment (JSON)")
     parser.add_argument("--images", type=Path, required=True, help="folder with train/<class>/")
     parser.add_argument("--split", type=Path, required=True)
     parser.add_argument("--pixels", type=Path, nargs="+", required=True)
@@ -211,8 +209,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", choices=["cpu", "gpu"], required=True)
     args = parser.parse_args()
-    # Keras prints what it finds; only what this module tells may reach the one who asked.
-    told, sys.stdout = sys.stdout, sys.stderr
+    # Keras prints messages, but standard output is only for the answers.
+    answers, sys.stdout = sys.stdout, sys.stderr
     set_up_device(args.device, args.threads)
     train_epoch = CONTENDERS[args.contender](args)
     for _ in sys.stdin:
@@ -220,7 +218,7 @@ def main() -> None:
         images = train_epoch()
         seconds = time.perf_counter() - begin
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "images": images, "peak_memory": peak}), file=told, flush=True)
+        print(json.dumps({"seconds": seconds, "images": images, "peak_memory": peak}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

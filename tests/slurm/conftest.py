@@ -1,4 +1,4 @@
-"""A Slurm cluster on this machine, and Snakemake on it. Only with CXRFLOW_TEST_SLURM=1, since it installs daemons."""
+"""A Slurm cluster on this machine, and Snakemake on it; only with CXRFLOW_TEST_SLURM=1, since it installs daemons."""
 
 import os
 import shutil
@@ -17,14 +17,14 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Callable[[str], Path]]:
-    """`open_folder(name)` makes a folder that other users reach: pytest closes its own whenever it is started once more."""
+    """`open_folder(name)` creates a folder that other users can access; those of pytest are private."""
     with ExitStack() as folders:
         yield lambda name: folders.enter_context(open_folders.open_folder(f"{name}-"))
 
 
 @pytest.fixture(scope="session")
 def cluster(open_folder: Callable[[str], Path]) -> Iterator[Path]:
-    """A cluster of two nodes, the first with two made-up GPUs, and accounting; taken down in the end."""
+    """Set up a cluster of two nodes, the first with two fake GPUs, and accounting; it is shut down at the end."""
     if os.environ.get("CXRFLOW_TEST_SLURM") != "1":
         pytest.skip("CXRFLOW_TEST_SLURM is not 1: these tests install and start Slurm")
     assert os.geteuid() == 0 and shutil.which("apt-get"), "CXRFLOW_TEST_SLURM=1 needs root and apt"
@@ -43,9 +43,9 @@ Start = Callable[..., Run]
 
 @pytest.fixture(scope="module")
 def start(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Starts Snakemake on the cluster; what still runs in the end is ended.
+    """Start Snakemake on the cluster: `start(folder, *flags, site={}, **config)`; what still runs at the end is stopped.
 
-    `start(folder, *flags, site={}, **config)` with STUDY and some keys of it changed, or with another `configfile`.
+    The config is STUDY with some keys changed, or a `configfile`.
     """
     runs: list[Run] = []
 
@@ -73,5 +73,5 @@ def start(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     for run in runs:
         if run.process.poll() is None:
             run.interrupt()
-            run.ends()
+            run.wait()
     cancel_all()

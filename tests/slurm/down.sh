@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# End what up.sh has started, by its process ids and nothing else, and take its configuration away. Packages stay.
+# Stop the daemons that up.sh started, by their process ids, and remove its configuration. Packages stay installed.
 #
 #   FOLDER=/tmp/cluster tests/slurm/down.sh
 set -uo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
-folder=${FOLDER:?names the folder of the state of the cluster}
+folder=${FOLDER:?names the folder with the state of the cluster}
 
 end() { # PROGRAM PID_FILE
     [ -s "$2" ] || return 0
@@ -28,12 +28,14 @@ if grep -qx "StateSaveLocation=$folder/ctld" /etc/slurm/slurm.conf 2>/dev/null; 
         sleep .2
     done
 fi
-end slurmd "$folder/run/slurmd-cxrflow1.pid"
-end slurmd "$folder/run/slurmd-cxrflow2.pid"
-end slurmctld "$folder/run/slurmctld.pid"
+end slurmd "$folder/run/slurmd-cxrflow1.pid" &
+end slurmd "$folder/run/slurmd-cxrflow2.pid" &
+end slurmctld "$folder/run/slurmctld.pid" &
+wait
 end slurmdbd "$folder/run/slurmdbd.pid"
-end mariadbd "$folder/run/mariadbd.pid"
-end munged "$folder/run/munged.pid"
+end mariadbd "$folder/run/mariadbd.pid" &
+end munged "$folder/run/munged.pid" &
+wait
 if grep -qx "StateSaveLocation=$folder/ctld" /etc/slurm/slurm.conf 2>/dev/null; then
     rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf /etc/slurm/slurmdbd.conf
 fi

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Install by apt what up.sh needs and what is not there. Debian; root.
+# Install the packages that up.sh needs. Debian; root.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 
 for program in munged slurmctld slurmd sbatch slurmdbd mariadbd; do
     if ! command -v "$program" >/dev/null; then
         apt-get update -qq
-        # Debian starts what it installs; up.sh starts its own.
+        # Debian starts the daemons that it installs; up.sh starts its own.
         policy=/usr/sbin/policy-rc.d
         if [ ! -e $policy ]; then
             printf '#!/bin/sh\nexit 101\n' >$policy

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A Slurm cluster on this machine, for the tests: munged, slurmctld, and two nodes (slurmd), of which the first has two GPUs
-# that are made up. With ACCOUNTING=1 slurmdbd and MariaDB too. Debian; root; no systemd, no cgroups.
+# Start a Slurm cluster on this machine for the tests: munged, slurmctld, and two nodes (slurmd), of which the first has two
+# fake GPUs; with ACCOUNTING=1 also slurmdbd and MariaDB. Needs Debian and root, but neither systemd nor cgroups.
 #
 #   FOLDER=/tmp/cluster tests/slurm/up.sh
 #
-# Packages that are not there are installed by apt. /etc/slurm/slurm.conf must be this script's own, or none.
-# FOLDER holds state, logs and process ids, by which down.sh ends what was started here and nothing else.
+# Missing packages are installed by apt. /etc/slurm/slurm.conf must not exist, or be written by this script.
+# FOLDER contains state, logs and process ids, so that down.sh stops only what was started here.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 folder=${FOLDER:?names a folder for the state of the cluster}
@@ -18,29 +18,29 @@ stop() {
     exit 1
 }
 
-until_true() { # COMMAND…: for 60 s at most
+until_true() { # COMMAND…: waits for at most 60 s
     for _ in $(seq 300); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep .2
     done
     tail -n 20 "$folder"/log/*.log >&2 || true
-    stop "not within 60 s: $*"
+    stop "failed for 60 s: $*"
 }
 
-[ "$(id -u)" = 0 ] || stop "a cluster can be set up by root alone"
+[ "$(id -u)" = 0 ] || stop "only root can set up a cluster"
 if [ -s /etc/slurm/slurm.conf ] && ! grep -qx 'ClusterName=cxrflow' /etc/slurm/slurm.conf; then
-    stop "/etc/slurm/slurm.conf is that of another cluster"
+    stop "/etc/slurm/slurm.conf belongs to another cluster"
 fi
 
 bash "$here/install.sh"
 bash "$here/down.sh"
 mkdir -p "$folder"/{ctld,log,run,dev} /etc/slurm
 chmod 755 "$folder" "$folder"/*
-for number in 0 1; do # character devices, or jobs get no CUDA_VISIBLE_DEVICES
+for number in 0 1; do # without character devices, jobs get no CUDA_VISIBLE_DEVICES
     [ -c "$folder/dev/nvidia$number" ] || mknod -m 666 "$folder/dev/nvidia$number" c 1 3
 done
 
-# ---- munge, which may run already
+# ---- munge, which may already run
 if ! munge -n </dev/null 2>/dev/null | unmunge >/dev/null 2>&1; then
     install -d -o munge -g munge -m 755 /run/munge
     install -d -o munge -g munge -m 711 /var/lib/munge
@@ -60,7 +60,7 @@ if [ -n "$accounting" ]; then
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=16819"
     socket="$folder/run/mariadb.sock"
-    install -d -o mysql -g mysql "$folder/db" "$folder/db_tmp" # /tmp need not be open to other users
+    install -d -o mysql -g mysql "$folder/db" "$folder/db_tmp" # other users may have no access to /tmp
     if [ ! -d "$folder/db/mysql" ]; then
         mariadb-install-db --user=mysql --datadir="$folder/db" --tmpdir="$folder/db_tmp" \
             --auth-root-authentication-method=socket --skip-test-db >"$folder/log/mariadb.log" 2>&1
@@ -84,7 +84,7 @@ CONF
     MYSQL_UNIX_PORT="$socket" slurmdbd
 fi
 
-# ---- the cluster. Memory is polled each second, in place of cgroups; finished jobs stay in sight for squeue.
+# ---- the cluster. Memory is polled every second instead of using cgroups; squeue lists finished jobs for an hour.
 cat >/etc/slurm/slurm.conf <<CONF
 ClusterName=cxrflow
 SlurmctldHost=$host(127.0.0.1)
@@ -106,6 +106,8 @@ SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min_interval=0
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1

@@ -1,7 +1,7 @@
-"""Trainings as processes of their own that begin in a second: forked from one that has loaded TensorFlow and computed nothing.
+"""Start trainings in a second, forked from a process that has loaded TensorFlow and computed nothing.
 
-The small network trains, with a state behind each step, and tells each moment in a line. Killing such a process kills all that
-it is: nothing of a training is in the one that it was forked from.
+The small network trains with a checkpoint after each step, and prints a line at each moment. Killing a forked process kills
+the whole training: the parent process contains no part of it.
 """
 
 import json
@@ -22,7 +22,7 @@ from tiny_training import environment
 
 @dataclass
 class Forked:
-    """A training under way, with as much of `subprocess.Popen` as the tests use."""
+    """A running training, with the part of `subprocess.Popen` that the tests use."""
 
     pid: int
     stdout: IO[str]
@@ -31,12 +31,12 @@ class Forked:
     returncode: int | None = None
 
     def send_signal(self, signum: int) -> None:
-        """Send it a signal; it has not been waited for, so that its number is no other process'."""
+        """Send it a signal; since it has not been waited for, its process id is not reused."""
         if self.returncode is None:
             os.kill(self.pid, signum)
 
     def wait(self) -> int:
-        """Its exit status when it ends."""
+        """Wait until it ends, and return its exit status."""
         assert self.nursery.stdout is not None
         if self.returncode is None:
             self.returncode = int(self.nursery.stdout.readline())
@@ -46,7 +46,7 @@ class Forked:
 
 
 class Nursery:
-    """The process that trainings are forked from, one at a time."""
+    """The process that forks trainings, one at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.pipe = folder / "output of trainings"
@@ -58,7 +58,7 @@ class Nursery:
 
     @contextmanager
     def start(self, command: Sequence[str]) -> Iterator[Forked]:
-        """The training of a command, `python -m cxrflow.train_model …`, as a process under way."""
+        """Start the training of a command, `python -m cxrflow.stages.train_model …`."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps({"arguments": command[3:], "output": str(self.pipe)}) + "\n")
         pid = int(self.process.stdout.readline())
@@ -78,8 +78,8 @@ class Nursery:
 
 
 def serve() -> None:
-    """Fork a training for each line of standard input; tell its process id, and how it ended."""
-    from cxrflow import train_model
+    """Fork a training for each line of standard input; print its process id, and how it ended."""
+    from cxrflow.stages import train_model
     from cxrflow.training import engine, session
     from small_training import small_networks
 
@@ -108,7 +108,7 @@ def serve() -> None:
             try:
                 train(job["arguments"])
                 status = 0
-            finally:  # whatever it was, the child must not come back to this loop
+            finally:  # in any case, the child must not return to this loop
                 if status:
                     traceback.print_exc()
                 sys.stdout.flush()
@@ -120,7 +120,7 @@ def serve() -> None:
 
 
 def _exit_status(pid: int) -> int:
-    """Of a process that is waited for here, but stays to be reaped."""
+    """Wait for a process, without reaping it, and return its exit status."""
     ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert ended is not None
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status

@@ -1,4 +1,4 @@
-"""The training stage in this process, with a network that takes a second: for all that does not need a process of its own."""
+"""Run the training stage in this process, with a network that trains in a second."""
 
 import io
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import keras
-from cxrflow import train_model
+from cxrflow.stages import train_model
 from cxrflow.training import engine, session
 from tiny_training import TinyTraining
 
@@ -17,7 +17,7 @@ from tiny_training import TinyTraining
 def small_network(
     settings: Mapping[str, Any], seed: int, weights: Path | None = None, for_training: bool = True
 ) -> keras.Model:
-    """Convolution, batch normalisation and dropout: all that keeps a state, in 300 weights."""
+    """Convolution, batch normalisation and dropout: everything that has variables, in 300 weights."""
     keras.utils.set_random_seed(seed)
     return keras.Sequential(
         [
@@ -33,19 +33,19 @@ def small_network(
     )
 
 
-def train_small(training: TinyTraining, out: str, states: str = "states", *flags: str, **changes: Any) -> str:
-    """`cxrflow.train_model` with the small network, and with all states that it asks for; what it printed."""
+def train_small(training: TinyTraining, out: str, checkpoints: str = "checkpoints", *flags: str, **changes: Any) -> str:
+    """Run `cxrflow.stages.train_model` with the small network, and save every requested checkpoint; return its output."""
     with small_networks(), patch.object(session, "SHARE_OF_SAVING", float("inf")):
-        return train_here(training, out, states, *flags, **changes)
+        return train_here(training, out, checkpoints, *flags, **changes)
 
 
-def train_here(training: TinyTraining, out: str, states: str = "states", *flags: str, **changes: Any) -> str:
-    """`cxrflow.train_model` in this process; what it printed."""
-    arguments = training.command(out, states, *flags, **changes)[3:]
-    keras.backend.clear_session()  # as in a new process: files of weights hold the names of layers, which are counted
+def train_here(training: TinyTraining, out: str, checkpoints: str = "checkpoints", *flags: str, **changes: Any) -> str:
+    """Run `cxrflow.stages.train_model` in this process; return its output."""
+    arguments = training.command(out, checkpoints, *flags, **changes)[3:]
+    keras.backend.clear_session()  # as in a new process: weights files contain the names of layers, which are numbered
     with (
         patch.object(sys, "argv", ["train_model.py", *arguments]),
-        # TensorFlow's threads cannot be set once it has begun, as it has in a process of many tests.
+        # TensorFlow's threads cannot be set after it has started, as in a process with many tests.
         patch.object(train_model, "set_up_own_device", lambda *_: "cpu"),
         redirect_stdout(io.StringIO()) as printed,
     ):
@@ -63,6 +63,6 @@ def small_networks(network: Callable[..., keras.Model] = small_network) -> Itera
 
 
 def epochs_trained(output: str) -> list[int]:
-    """The epochs that a training told of, one line each."""
+    """List the epochs that a training has printed, one line each."""
     lines = [line for line in output.splitlines() if line.startswith("epoch ")]
     return [int(line.removeprefix("epoch ").split("/")[0]) for line in lines]

@@ -1,4 +1,4 @@
-"""What shows a training while it is under way: the picture, TensorBoard's files, and when its process ends."""
+"""What shows a running training: the picture and TensorBoard's files; and when their process ends."""
 
 import os
 import signal
@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from cxrflow import follow_training
-from cxrflow.follow_training import draw_picture, write_events
-from cxrflow.stage.files import write_table
+from cxrflow.io.files import write_table
+from cxrflow.stages import follow_training
+from cxrflow.stages.follow_training import draw_picture, write_events
 from PIL import Image
 from tiny_training import environment
 
@@ -29,7 +29,7 @@ HISTORY = pd.DataFrame(
 
 
 def events_of(folder: Path) -> dict[tuple[str, str, int], float]:
-    """Subset, curve and epoch to the value, as the event files have them."""
+    """Read event files: subset, curve and epoch to the value."""
     import tensorflow as tf
 
     found = {}
@@ -71,8 +71,8 @@ def test_picture_is_drawn(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["progress.png"]
 
 
-def test_it_draws_while_training_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training is under way as long as its end of the pipe is open."""
+def test_it_draws_during_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training is running as long as its end of the pipe is open."""
     reading, writing = os.pipe()
     history, picture, events = tmp_path / "history.csv", tmp_path / "progress.png", tmp_path / "events"
     (events / "training").mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_it_draws_while_training_is_under_way(tmp_path: Path, monkeypatch: pytes
 PARENT = """
 import sys, time
 from pathlib import Path
-from cxrflow.training.followers import following
+from cxrflow.training.progress import following
 with following(Path(sys.argv[1]), Path(sys.argv[1]) / "progress.png", None) as follow:
     print("under way", flush=True)
     time.sleep(600)
@@ -119,7 +119,10 @@ def test_follower_ends_when_the_training_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as parent:
         assert parent.stdout is not None and parent.stdout.readline() == "under way\n"
         (follower,) = psutil.Process(parent.pid).children()
-        assert "cxrflow.follow_training" in follower.cmdline()
+        deadline = time.monotonic() + 60
+        while "cxrflow.stages.follow_training" not in follower.cmdline():  # empty while its program is being started
+            assert time.monotonic() < deadline, follower.cmdline()
+            time.sleep(0.05)
         parent.send_signal(signal.SIGKILL)
     psutil.wait_procs([follower], timeout=60)
     assert not follower.is_running()

@@ -1,4 +1,4 @@
-"""The same training gives the same bytes: in two processes, on the real network, and as a model of its own."""
+"""The same training gives the same bytes in two processes, with the real network, and with the saved model."""
 
 import json
 import subprocess
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cxrflow.config.read import read_config, read_yaml
-from cxrflow.config.settings import experiment_settings, training_settings
+from cxrflow.study.read import read_config
+from cxrflow.study.settings import experiment_settings, training_settings
+from study_config import study_config
 from tiny_training import CLASSES, Reference, TinyTraining, environment, make_files
 
 
 def evaluate(training: TinyTraining, out: str) -> bytes:
-    """The bytes of the predictions of a network that was trained."""
+    """Return the bytes of the predictions of a trained network."""
     place = training.folder / out
     files = {
         "model": place / "model.keras",
@@ -29,7 +30,7 @@ def evaluate(training: TinyTraining, out: str) -> bytes:
     }
     named = [part for key, value in files.items() for part in (f"--{key}", str(value))]
     pixels = [str(training.folder / f"{name}.npy") for name in CLASSES]
-    command = [sys.executable, "-m", "cxrflow.evaluate_model", *named, "--pixels", *pixels]
+    command = [sys.executable, "-m", "cxrflow.stages.evaluate_model", *named, "--pixels", *pixels]
     subprocess.run(command, check=True, env=environment(), capture_output=True)
     return (place / "predictions.csv").read_bytes()
 
@@ -39,10 +40,11 @@ def predictions_of(training: TinyTraining, *outs: str) -> list[bytes]:
         return list(pool.map(lambda out: evaluate(training, out), outs))
 
 
+@pytest.mark.slow
 def test_same_bytes_of_two_processes(reference: Reference) -> None:
     """Dropout, batch normalisation, Adam, float32."""
     training = reference.training
-    training.run("again", "states of another folder", epochs=reference.epochs)
+    training.run("again", "checkpoints of another folder", epochs=reference.epochs)
     assert training.results("again") == reference.results
     assert training.training("again")["resampling"] == "nearest"
     one, other = predictions_of(training, "reference", "again")
@@ -53,8 +55,8 @@ def test_same_bytes_of_two_processes(reference: Reference) -> None:
 @pytest.mark.slow
 def test_same_bytes_of_the_real_mobilenet(project: Path, tmp_path: Path) -> None:
     """The study's network, settings and threads on two classes, at 224 px, from the weights that come with cxrflow."""
-    config = read_config({**read_yaml(project / "config.yaml"), "images": "x"})
-    weights = project / "workflow/resources/weights/mobilenet_1_0_224_imagenet_notop_float16.weights.h5"
+    config = read_config({**study_config(), "images": "x"})
+    weights = project / "studies/demo/weights/mobilenet_1_0_224_imagenet_notop_float16.weights.h5"
     settings: dict[str, Any] = {
         **training_settings(experiment_settings(config, "multiclass_mobilenet")),
         "classes": CLASSES,
@@ -64,7 +66,9 @@ def test_same_bytes_of_the_real_mobilenet(project: Path, tmp_path: Path) -> None
     }
     training = make_files(tmp_path, size=224)
     for out in ("one", "other"):
-        training.run(out, f"states of {out}", "--weights", str(weights), "--threads", str(config.threads), **settings)
+        training.run(
+            out, f"checkpoints of {out}", "--weights", str(weights), "--threads", str(config.threads), **settings
+        )
     assert training.results("one") == training.results("other")
     one, other = predictions_of(training, "one", "other")
     assert one == other
@@ -90,25 +94,26 @@ print(json.dumps({
 """
 
 
-def test_model_file_stands_alone(reference: Reference) -> None:
-    """Plain Keras loads it, in a process that knows nothing of cxrflow; pixels go in as they are."""
+@pytest.mark.slow
+def test_model_file_needs_only_keras(reference: Reference) -> None:
+    """Plain Keras loads it, in a process without cxrflow; its input is unchanged pixels."""
     training = reference.training
     (wanted,) = predictions_of(training, "reference")
     place = training.folder / "reference"
     files = [place / "model.keras", place / "model.weights.h5", training.folder / "normal.npy"]
-    alone = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    without_path = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", STRANGER, *map(str, files)]
-    run = subprocess.run(command, check=True, env=alone, capture_output=True, text=True, cwd=place)
-    told = json.loads(run.stdout.splitlines()[-1])
-    assert told["cxrflow"] == []
-    assert told["compiled"] is False
-    assert told["inputs"] == [None, 32, 32, 3]
-    assert told["kinds"] == ["float32"]
-    assert told["by the weights"] == told["predicted"]
+    run = subprocess.run(command, check=True, env=without_path, capture_output=True, text=True, cwd=place)
+    reported = json.loads(run.stdout.splitlines()[-1])
+    assert reported["cxrflow"] == []
+    assert reported["compiled"] is False
+    assert reported["inputs"] == [None, 32, 32, 3]
+    assert reported["kinds"] == ["float32"]
+    assert reported["by the weights"] == reported["predicted"]
     table = pd.read_csv(place / "predictions.csv").set_index("image")
     images = pd.read_csv(training.folder / "normal.csv")["image"]
     tested = [n for n, image in enumerate(images) if image in table.index]
     assert len(tested) == 2 and wanted
     np.testing.assert_allclose(
-        np.array(told["predicted"])[tested, 0], table.loc[images[tested], "p_normal"], rtol=1e-5, atol=1e-7
+        np.array(reported["predicted"])[tested, 0], table.loc[images[tested], "p_normal"], rtol=1e-5, atol=1e-7
     )

@@ -1,4 +1,4 @@
-"""Files of a tiny training, and `cxrflow.train_model` as a process on them: MobileNet at 32 px, dropout, Adam, float32."""
+"""Files of a tiny training, and the stage `train_model` as a process on them: MobileNet at 32 px, dropout, Adam, float32."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from cxrflow.augmentation.manifest import write_manifest
-from cxrflow.config.images import Augmentation
-from cxrflow.plan_augmentation import plan_augmentation
-from cxrflow.stage.files import read_json, write_table
+from cxrflow.io.files import read_json, write_table
+from cxrflow.stages.plan_augmentation import plan_augmentation
+from cxrflow.study.images import Augmentation
 
 CLASSES = ["covid", "normal"]
 SETTINGS: dict[str, Any] = {
@@ -21,9 +21,14 @@ SETTINGS: dict[str, Any] = {
     "weights": "random",
     "image_size": 32,
     "frozen_layers": 80,
-    "head": {"pooling": "average", "dense_units": [16], "dropout": 0.3, "last_hidden_units": 8},
+    "head": [
+        "average_pooling",
+        {"dense": 16, "activation": "relu", "l2": 0.0, "name": None},
+        {"dropout": 0.3},
+        {"dense": 8, "activation": "relu", "l2": 0.0, "name": None},
+    ],
     "head_initialisation": "glorot_uniform",
-    "input_scaling": "imagenet",
+    "input_scaling": "backbone",
     "backbone_batchnorm": "train",
     "batchnorm_momentum": 0.9,
     "batch_size": 4,
@@ -55,8 +60,8 @@ class TinyTraining:
 
     folder: Path
 
-    def command(self, out: str, states: str = "states", *flags: str, **changes: Any) -> list[str]:
-        """The command that trains into a folder `out`, with some settings changed."""
+    def command(self, out: str, checkpoints: str = "checkpoints", *flags: str, **changes: Any) -> list[str]:
+        """Build the command that trains into a folder `out`, with some settings changed."""
         place = self.folder / out
         settings = {**SETTINGS, **changes}
         arguments: dict[str, object] = {
@@ -67,7 +72,7 @@ class TinyTraining:
             "resampling": "nearest",
             "split": self.folder / "split.csv",
             "manifest": self.folder / "manifest.parquet",
-            "states": self.folder / states,
+            "checkpoints": self.folder / checkpoints,
             "model": place / "model.keras",
             "model-weights": place / "model.weights.h5",
             "history": place / "history.csv",
@@ -76,32 +81,32 @@ class TinyTraining:
         }
         named = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
         pixels = [str(self.folder / f"{name}.npy") for name in CLASSES]
-        return [sys.executable, "-m", "cxrflow.train_model", *named, "--pixels", *pixels, *flags]
+        return [sys.executable, "-m", "cxrflow.stages.train_model", *named, "--pixels", *pixels, *flags]
 
-    def start(self, out: str, states: str = "states", *flags: str, **changes: Any) -> subprocess.Popen[str]:
-        """The training as a process under way."""
-        command = self.command(out, states, *flags, **changes)
+    def start(self, out: str, checkpoints: str = "checkpoints", *flags: str, **changes: Any) -> subprocess.Popen[str]:
+        """Start the training as a process."""
+        command = self.command(out, checkpoints, *flags, **changes)
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
 
-    def run(self, out: str, states: str = "states", *flags: str, **changes: Any) -> str:
-        """Train, and give what was printed."""
-        with self.start(out, states, *flags, **changes) as process:
+    def run(self, out: str, checkpoints: str = "checkpoints", *flags: str, **changes: Any) -> str:
+        """Train, and return the output."""
+        with self.start(out, checkpoints, *flags, **changes) as process:
             output, errors = process.communicate()
         assert process.returncode == 0, output + errors
         return output
 
-    def state_folder(self, states: str = "states") -> Path:
-        """The folder of the one training whose states lie there."""
-        (folder,) = (self.folder / states).iterdir()
+    def checkpoint_folder(self, checkpoints: str = "checkpoints") -> Path:
+        """Return the folder of the only training with checkpoints there."""
+        (folder,) = (self.folder / checkpoints).iterdir()
         return folder
 
     def results(self, out: str) -> dict[str, bytes]:
-        """What a training is held by: the bytes of its weights and of its history."""
+        """Read the files that identify the result of a training: weights and history."""
         place = self.folder / out
         return {name: (place / name).read_bytes() for name in ("model.weights.h5", "history.csv")}
 
     def training(self, out: str) -> dict[str, Any]:
-        """training.json."""
+        """Read training.json."""
         return read_json(self.folder / out / "training.json")
 
 
@@ -114,12 +119,12 @@ class Reference:
 
     @property
     def results(self) -> dict[str, bytes]:
-        """The bytes that any other way of training so many epochs must give."""
+        """The bytes that any other way of training this number of epochs must give."""
         return self.training.results("reference")
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process' environment, Keras on TensorFlow unless told otherwise."""
+    """The environment of this process, with TensorFlow as the default backend of Keras."""
     return {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **changes}
 
 

@@ -1,4 +1,4 @@
-"""Small made results for tests of the claims: histories, metrics, predictions, separations and networks by hand."""
+"""Small made-up results for tests of claims: histories, metrics, predictions, separations and networks."""
 
 import csv
 import json
@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cxrflow.claims.load import COLUMNS, load_claims
-from cxrflow.claims.model import Claim, Finding
-from cxrflow.claims.registry import MEASURES, finding_of
-from cxrflow.claims.runs import Runs
+from cxrflow.claims.load import load_claims
+from cxrflow.claims.model import Claim, Judgement
+from cxrflow.claims.registry import MEASURES, judge_claim
+from cxrflow.claims.results import Results
+from cxrflow.claims.table import COLUMNS
 
 METRICS = {"images": 18, "correct": 9, "accuracy": 0.5, "loss": 1.0, "sensitivity": None, "specificity": None}
 SEPARATION = {"of": "training_folder", "images": 20, "silhouette": 0.5}
@@ -20,13 +21,14 @@ SEPARATION = {"of": "training_folder", "images": 20, "silhouette": 0.5}
 
 @dataclass
 class Made:
-    """Results in the making."""
+    """Made-up results, to which trainings are added."""
 
     folder: Path
     selected: dict[str, list[int]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=lambda: {"experiments": {}, "augmentation": "none"})
     networks: dict[str, Any] = field(default_factory=lambda: {"experiments": {}, "backbones": {}})
     audit: dict[str, Any] = field(default_factory=dict)
+    null_runs: int = 0
 
     def run(
         self,
@@ -39,15 +41,20 @@ class Made:
         selected: tuple[str, int] | None = None,
         **curves: Any,
     ) -> "Made":
-        """Write a run. Curves are numbers or arrays; those not given are flat at 0.5; tested is the last epoch, or the
-        `selected` rule and epoch."""
+        """Write a training. Curves are numbers or arrays, by default constant at 0.5. The last epoch is evaluated, unless
+        `selected` gives a rule and an epoch."""
         self.selected.setdefault(experiment, []).append(seed)
         self.settings["experiments"].setdefault(experiment, {})
         place = self.folder / "runs" / experiment / f"seed_{seed}"
         place.mkdir(parents=True, exist_ok=True)
         made_history(epochs, **curves).to_csv(place / "history.csv", index=False)
         rule, epoch = selected or ("last", epochs)
-        (place / "training.json").write_text(json.dumps({"selected_epoch": {"rule": rule, "epoch": epoch}}))
+        record = {
+            "selected_epoch": {"rule": rule, "epoch": epoch},
+            "classes": ["x", "y"],
+            "images": {"training": 100, "validation": 25},
+        }
+        (place / "training.json").write_text(json.dumps(record))
         if metrics is not None:
             (place / "metrics.json").write_text(json.dumps({**METRICS, **metrics}))
         if separation is not None:
@@ -56,26 +63,38 @@ class Made:
             made_predictions(right).to_csv(place / "predictions.csv", index=False)
         return self
 
-    def runs(self, claims: dict[str, Claim] | None = None) -> Runs:
-        return Runs(
-            self.folder / "runs", self.selected, self.settings, self.networks, self.audit, claims if claims else {}
+    def runs(self, seeds: int = 6, **content: Any) -> "Made":
+        """Write the same training for several seeds, by default as few as can decide."""
+        for seed in range(seeds):
+            self.run(seed=seed, **content)
+        return self
+
+    def results(self, claims: dict[str, Claim] | None = None) -> Results:
+        return Results(
+            self.folder / "runs",
+            self.selected,
+            self.settings,
+            self.networks,
+            self.audit,
+            claims if claims else {},
+            null_runs=self.null_runs,
         )
 
     def claims(self, *rows: dict[str, Any]) -> list[Claim]:
-        """Claims of rows, through a CSV, as a user would give them."""
+        """Write rows to a CSV and load them as claims."""
         path = self.folder / "claims.csv"
         write_claims(path, *rows)
         return load_claims(path)
 
-    def judge(self, *rows: dict[str, Any]) -> Finding:
-        """The finding of the first of these claims."""
+    def judge(self, *rows: dict[str, Any]) -> Judgement:
+        """Judge the first of these claims."""
         claims = self.claims(*rows)
-        return finding_of(claims[0], self.runs({claim.id: claim for claim in claims}))
+        return judge_claim(claims[0], self.results({claim.id: claim for claim in claims}))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A measure, results made for it, and the verdict that it must come to."""
+    """A measure, results for it, and the expected verdict."""
 
     measure: str
     verdict: str
@@ -84,30 +103,30 @@ class Case:
     experiment: str = "a"
     value: str = "true"
     this_run: str | None = None
-    """A part of this run's value."""
+    """A part of the text on this run's value."""
     rows: tuple[dict[str, Any], ...] = ()
     """Other claims, for measures that refer to them."""
 
     def check(self, folder: Path) -> None:
         made = Made(folder)
         self.make(made)
-        finding = made.judge(
+        judgement = made.judge(
             row(self.measure, self.arguments, experiment=self.experiment, value=self.value), *self.rows
         )
-        assert finding.verdict == self.verdict, finding
+        assert judgement.verdict == self.verdict, judgement
         if self.this_run is not None:
-            assert self.this_run in finding.this_run
+            assert self.this_run in judgement.this_run
 
 
 def row(measure: str, arguments: dict[str, Any] | None = None, **cells: str) -> dict[str, Any]:
-    """A row of a claims CSV; what is not given is made up."""
+    """A row of a claims CSV, with made-up values for cells that are not given."""
     known = MEASURES.get(measure)
     given = {
         "id": "one",
         "experiment": "a",
         "kind": known.kind if known else "curve",
         "value": "true",
-        "statement": "Something is said.",
+        "statement": "A statement.",
         "measure": measure,
         "arguments": json.dumps(arguments or {}),
     }
@@ -127,7 +146,7 @@ def made_history(epochs: int, **curves: Any) -> pd.DataFrame:
 
 
 def made_predictions(right: list[bool]) -> pd.DataFrame:
-    """Predictions over classes x and y, the first half of the images of x; where not right, the other class."""
+    """Predictions for the classes x and y. The first half of the images shows x; the prediction is wrong where not right."""
     truth = ["x" if place < len(right) / 2 else "y" for place in range(len(right))]
     chosen = [name if good else {"x": "y", "y": "x"}[name] for name, good in zip(truth, right, strict=True)]
     sure = [0.8 if name == "x" else 0.2 for name in chosen]
@@ -137,7 +156,7 @@ def made_predictions(right: list[bool]) -> pd.DataFrame:
 
 
 def steps(*parts: tuple[int, float]) -> np.ndarray:
-    """A curve of flat parts: (epochs, value), one behind the other."""
+    """A curve of constant parts: (epochs, value), one after the other."""
     return np.concatenate([np.full(epochs, value) for epochs, value in parts])
 
 
@@ -147,5 +166,5 @@ def zigzag(epochs: int, size: float, middle: float = 0.5) -> np.ndarray:
 
 
 def noise(epochs: int, size: float, middle: float = 0.5) -> np.ndarray:
-    """The same normal noise every time, times `size`."""
+    """Normal noise with standard deviation `size`, the same in each call."""
     return middle + size * np.random.default_rng(0).normal(size=epochs)

@@ -1,4 +1,4 @@
-"""Small made images for unit tests."""
+"""Small generated images for unit tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ CLASSES = ("covid", "normal")
 
 
 def draw_png(path: Path, seed: int, size: tuple[int, int] = (40, 30), mode: str = "L") -> None:
-    """A PNG of noise, the same for the same seed."""
+    """Draw a PNG of noise, the same for the same seed."""
     channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
     values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], *channels), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Image files of known grey levels, in the formats and with the faults that Pillow itself does not write."""
+"""Image files of known grey levels, in formats and with errors that Pillow cannot write."""
 
 import base64
 import io
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from cxrflow.images import index
+from cxrflow.images.listing import list_images
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
@@ -15,19 +18,19 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 GREY = np.rint(8.5 * np.add.outer(np.arange(16), np.arange(16))).astype(np.uint8)
-"""A ramp of grey levels, 16 × 16, 0 to 255."""
+"""A ramp of grey levels: shape (16, 16), values 0 to 255."""
 TWELVE_BITS = GREY.astype(np.uint16) * 16
-"""The ramp as 0 to 4080; its own range over 0 to 255 gives GREY again."""
+"""The ramp with values 0 to 4080; scaled to 0 to 255 it equals GREY."""
 
 
 def png_bytes(rows: NDArray[Any], colour_type: int = 0) -> bytes:
-    """A PNG of 8 or 16 bits a channel: colour type 0 is grey, 2 RGB, 4 grey with alpha, 6 RGBA."""
+    """Encode a PNG with 8 or 16 bits per channel: colour type 0 is grey, 2 RGB, 4 grey with alpha, 6 RGBA."""
     lines = b"".join(b"\0" + row.astype(f">u{row.itemsize}").tobytes() for row in rows)
     return png_with_header(rows.shape[1], rows.shape[0], 8 * rows.itemsize, colour_type, lines)
 
 
 def png_with_header(width: int, height: int, bits: int, colour_type: int, lines: bytes) -> bytes:
-    """A PNG whose header says what it is told to."""
+    """Encode a PNG with any header, valid or not."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -36,7 +39,7 @@ def png_with_header(width: int, height: int, bits: int, colour_type: int, lines:
 
 
 def tiff_bytes(values: NDArray[Any], white_is_zero: bool = False) -> bytes:
-    """An uncompressed little-endian TIFF of one channel."""
+    """Encode an uncompressed little-endian TIFF with one channel."""
     sample_format = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
     height, width = values.shape
     body = values.astype(values.dtype.newbyteorder("<")).tobytes()
@@ -49,13 +52,13 @@ def tiff_bytes(values: NDArray[Any], white_is_zero: bool = False) -> bytes:
 def dicom_bytes(
     values: NDArray[Any], frame: bytes = b"", syntax: UID = ExplicitVRLittleEndian, **elements: Any
 ) -> bytes:
-    """A DICOM file of 12 or 8 bits a channel, or of what `elements` says instead; an element of None is left out.
+    """Encode a DICOM file with 12 or 8 bits per channel, unless `elements` says otherwise.
 
     Args:
         values: shape (height, width), or (height, width, 3) for RGB.
         frame: the compressed pixels, in place of the values.
         syntax: transfer syntax.
-        elements: keyword to value.
+        elements: keyword to value; elements with the value None are left out.
     """
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -88,13 +91,13 @@ def dicom_bytes(
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Write a file, with the folders above it."""
+    """Write a file, and create its parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
 
-# TWELVE_BITS, compressed by GDCM, since no decoder used here writes these: JPEG Lossless (SV1), and JPEG-LS.
+# TWELVE_BITS, compressed with GDCM, since the libraries used here only read these formats: JPEG Lossless (SV1) and JPEG-LS.
 JPEG_LOSSLESS = base64.b64decode(
     "/9j/wwALEAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAACBD/2gAIAQEAAQAAkAkEggEAkEggEAkEggEAkEggEgkEAgEg"
     "kEAgEgkEAgEgkEAkEggEAkEggEAkEggEAkEggEAkEAgEgkEAgEgkEAgEgkEAgEggEAkEggEAkEggEAkEggEAkEggEgkEAgEg"
@@ -109,3 +112,16 @@ JPEG_LS = base64.b64decode(
     "pypUOHCdO3bJkzVqle7VIkaNEaNmzRo2TJChIZChIkUUSJFFEiRRRIkKiRIookSKKJEiiiRIvQiRRRIkUUSJFFEiRReZFFEi"
     "RRRIkUUSJFFEggD/2QA="
 )
+
+
+def index_images(
+    root: Path,
+    classes: list[str],
+    image_list: pd.DataFrame | None = None,
+    layout: str = "train_test",
+    patient_pattern: str | None = None,
+    **options: Any,
+) -> tuple[pd.DataFrame, list[str]]:
+    """List and index images, as the stage `index_images` does."""
+    listed = list_images(root, classes, layout, image_list, patient_pattern)
+    return index.index_images(root, listed, **options)

@@ -1,4 +1,4 @@
-"""Tests of the report's page: what it says, and what its HTML is."""
+"""Tests of the page of the report: its statements and its HTML."""
 
 import base64
 import dataclasses
@@ -10,28 +10,41 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from cxrflow import assemble_report
-from cxrflow.claims.headline import headline
 from cxrflow.claims.model import KINDS, VERDICTS
-from cxrflow.config.read import read_config, read_yaml
-from cxrflow.config.settings import experiment_settings
+from cxrflow.claims.scorecard import headline
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import write_json, write_table
 from cxrflow.report import scorecard
-from cxrflow.report.again import DERIVED, overlay_of
+from cxrflow.report.audits import rival_tables, without_leaks
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.inputs import read_sheets
 from cxrflow.report.page import render_page
+from cxrflow.report.repeat import DERIVED, overlay_of
 from cxrflow.report.tables import head_words, training_words
 from cxrflow.report.words import number, percent, thousands
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import canonical_json, write_table
-from made_results import ASSUMPTIONS, ROOT, changed, made_config, made_inputs, made_scorecard, make_results, make_sheet
+from cxrflow.stages import assemble_report
+from cxrflow.study.read import read_config
+from cxrflow.study.settings import experiment_settings, whole_settings
+from made_results import (
+    OPEN_POINTS,
+    ROOT,
+    changed,
+    made_config,
+    made_finding,
+    made_inputs,
+    made_scorecard,
+    make_results,
+    make_sheet,
+    with_contents,
+)
+from study_config import study_config
 
 PAGE = ROOT / "workflow/report/page"
 VOID = {"meta", "img", "br", "wbr"}
 SCORECARD = made_scorecard(
     ("binary_inception_v3", "outcome", "consistent"),
     ("binary_inception_v3", "curve", "differs"),
-    ("multiclass_inception_v3 multiclass_mobilenet", "comparison", "cannot be told"),
+    ("multiclass_inception_v3 multiclass_mobilenet", "comparison", "undecided"),
     ("multiclass_mobilenet", "features", "consistent"),
     ("binary_inception_v3", "setting", "as configured"),
     ("binary_inception_v3", "architecture", "exact"),
@@ -41,14 +54,14 @@ SCORECARD = made_scorecard(
 
 
 class Page(HTMLParser):
-    """A page taken apart: its tags, ids, addresses and text; `faults` tells tags that are not closed in order."""
+    """A parsed page: its tags, ids, addresses and text; `errors` lists tags that are not closed in order."""
 
     def __init__(self, html):
         super().__init__(convert_charrefs=True)
-        self.open, self.faults, self.tags, self.text = [], [], [], []
+        self.open, self.errors, self.tags, self.text = [], [], [], []
         self.feed(html)
         self.close()
-        self.faults += [f"{tag} is not closed" for tag in self.open]
+        self.errors += [f"{tag} is not closed" for tag in self.open]
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
@@ -57,7 +70,7 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         if not self.open or self.open[-1] != tag:
-            self.faults.append(f"</{tag}> in {self.open[-3:]}")
+            self.errors.append(f"</{tag}> in {self.open[-3:]}")
         else:
             self.open.pop()
 
@@ -70,7 +83,7 @@ class Page(HTMLParser):
 
 
 def words_of(html):
-    """The text that a reader sees, blanks made one."""
+    """Return the text that a reader sees, with single blanks."""
     return " ".join("".join(Page(html).text).split())
 
 
@@ -107,7 +120,7 @@ def demo(tmp_path_factory):
         weights="random",
         only=["binary_inception_v3"],
         override={"epochs": 2, "image_size": 96},
-        claims="examples/demo_claims.csv",
+        claims="studies/demo/claims.csv",
     )
     selected = make_results(folder, config, images=100, listed=100)
     return made_inputs(folder, config, selected, scorecard=SCORECARD)
@@ -115,7 +128,7 @@ def demo(tmp_path_factory):
 
 def test_the_html_is_well_formed(html):
     page = Page(html)
-    assert page.faults == []
+    assert page.errors == []
     assert html.startswith("<!DOCTYPE html>")
     ids = page.attributes("id")
     assert len(ids) == len(set(ids))
@@ -128,19 +141,25 @@ def test_the_html_is_well_formed(html):
 def test_the_page_fetches_and_runs_nothing(html):
     page = Page(html)
     assert {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
-    assert all(address.startswith("data:image/svg+xml;base64,") for address in page.attributes("src"))
+    assert all(
+        address.startswith(("data:image/svg+xml;base64,", "data:image/jpeg;base64,"))
+        for address in page.attributes("src")
+    )
     assert all(address.startswith("#") for address in page.attributes("href"))
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert not re.search(r"url\(|@import|http-equiv", html)
-    assert len(html) < 1_000_000
+    assert len(html) < 1_500_000
 
 
 def test_the_sections_come_in_their_order(html):
     titles = re.findall(r'<h2 id="(\w+)-title">', html)
-    assert titles == "run study networks results curves features backbones data augmentation scorecard again".split()
+    order = (
+        "run study networks results audits explanations errors curves features backbones data augmentation scorecard"
+    )
+    assert titles == [*order.split(), "repeat"]
 
 
-def test_research_only_is_said_at_the_top_at_the_results_and_at_the_foot(html):
+def test_research_only_is_stated_at_the_top_at_the_results_and_at_the_foot(html):
     said = "Research only, not for clinical use"
     for part in ("<header", '<section id="results"', '<section id="scorecard"', "<footer"):
         end = {"<header": "</header>", "<footer": "</footer>"}.get(part, "</section>")
@@ -149,7 +168,7 @@ def test_research_only_is_said_at_the_top_at_the_results_and_at_the_foot(html):
 
 
 def test_test_results_are_those_of_the_files(inputs, html):
-    for name, runs in inputs.runs.items():
+    for name, runs in inputs.trainings.items():
         section = html[html.index(f'aria-label="Test results of {name} by seed"') :]
         rows = re.findall(r"<tr>(.*?)</tr>", section[: section.index("</tbody>")])[1:]
         assert len(rows) == len(runs)
@@ -161,10 +180,10 @@ def test_test_results_are_those_of_the_files(inputs, html):
                 f"{metrics['correct']} of {metrics['images']}",
                 percent(metrics["accuracy"]),
             ]
-            assert cells[4] == number(metrics["loss"])
+            assert cells[4:6] == [percent(metrics["balanced_accuracy"]), number(metrics["loss"])]
             assert cells[-1] == str(metrics["selected_epoch"])
             if metrics["positive"]:
-                assert cells[5:7] == [percent(metrics["sensitivity"]), percent(metrics["specificity"])]
+                assert cells[6:8] == [percent(metrics["sensitivity"]), percent(metrics["specificity"])]
 
 
 def test_confusion_matrices_of_all_seeds_are_those_of_the_files(inputs, html):
@@ -173,7 +192,7 @@ def test_confusion_matrices_of_all_seeds_are_those_of_the_files(inputs, html):
         [[int(count) for count in re.findall(r"<td[^>]*>(\d+)</td>", row)] for row in table.split("<tr>")[2:]]
         for table in tables
     ]
-    assert matrices == [run.metrics["confusion_matrix"] for run in inputs.all_runs]
+    assert matrices == [run.metrics["confusion_matrix"] for run in inputs.all_trainings]
 
 
 def test_architecture_and_counts_are_those_of_the_files(inputs, html):
@@ -189,20 +208,24 @@ def test_architecture_and_counts_are_those_of_the_files(inputs, html):
     assert re.findall(r">([^<>]+)</t", last) == ["all", "56", "12", "36"]
 
 
-def test_one_image_of_few_is_told_its_worth(html):
+def test_one_image_of_few_is_shown_in_percentage_points(html):
     words = words_of(html)
-    assert "With 18 test images, one image is worth 5.6 percentage points." in words
-    assert "With 36 test images, one image is worth 2.8 percentage points." in words
+    assert "With 18 test images, one image corresponds to 5.6 percentage points." in words
+    assert "With 36 test images, one image corresponds to 2.8 percentage points." in words
 
 
-def test_the_head_is_told_layer_by_layer(inputs):
-    told = head_words(inputs.experiments["binary_inception_v3"], 2)
-    assert told == "global average pooling, Dense 128 relu, Dropout 0.05, Dense 32 relu, Dense 1 sigmoid"
-    told = head_words(inputs.experiments["multiclass_mobilenet"], 4)
-    assert told == "flatten, Dense 512 relu, Dropout 0.5, Dense 128 relu, Dense 32 relu, Dense 4 softmax"
+def test_the_head_is_described_layer_by_layer(inputs):
+    expected = head_words(inputs.experiments["binary_inception_v3"], 2)
+    assert expected == "global average pooling, Dense 128 relu, Dropout 0.05, Dense 32 relu, Dense 1 sigmoid"
+    expected = head_words(inputs.experiments["multiclass_mobilenet"], 4)
+    assert expected == "flatten, Dense 512 relu, Dropout 0.5, Dense 128 relu, Dense 32 relu, Dense 4 softmax"
+    conv = {"conv": 256, "kernel": 3, "padding": "same", "activation": "relu", "l2": 0.001, "name": None}
+    head = [conv, "max_pooling", {"dropout": 0.0}, {"dense": 8, "activation": "tanh", "l2": 0.01, "name": None}]
+    expected = head_words({"loss": "binary_crossentropy", "head": head}, 2)
+    assert expected == "Conv 256 (3x3, same) relu, L2 0.001, global max pooling, Dense 8 tanh, L2 0.01, Dense 1 sigmoid"
 
 
-def test_backbones_stand_side_by_side_only_where_there_are_several(inputs, html, demo):
+def test_backbones_are_compared_only_if_there_are_several(inputs, html, demo):
     section = html[html.index('<section id="backbones"') : html.index('<section id="data"')]
     assert len(re.findall(r'<figure class="(?:curves|confusion)">', section)) == 4
     assert "21,802,784" in section and "3,228,864" in section
@@ -216,8 +239,8 @@ def test_the_headline_is_that_of_the_scorecard(html):
         verdict: count for verdict, count in counts["verdicts"].items() if count
     }
     words = words_of(html)
-    told = "2 are consistent with this run, 1 differs and 1 cannot be told"
-    assert f"Of the study's 4 outcomes, curves, comparisons and features, {told}" in words
+    expected = "2 are consistent with this run, 1 differs and 1 is undecided"
+    assert f"Of the 4 outcomes, curves, comparisons and features stated in sha_2021, {expected}" in words
     assert "setting 1 as configured" in words and "search 1 not run" in words
 
 
@@ -239,16 +262,16 @@ def test_each_sheet_of_the_augmentation_is_on_the_page_with_its_credit(inputs, h
     for (data, alt), sheet in zip(pictures, inputs.sheets, strict=True):
         svg = base64.b64decode(data).decode()
         assert ET.fromstring(svg).tag.endswith("svg")
-        credit = "Pictures: Kermany et al. (CC BY 4.0). Shrunk; from epoch 1 on changed by augmentation."
+        credit = "Pictures: Kermany et al. (CC BY 4.0). Reduced in size; changed by augmentation from epoch 1 on."
         assert credit in svg and credit in unescape(alt) and f"task {sheet['task']} " in alt
     assert "Validation images are augmented in the same way; test images never are." in words_of(section)
 
 
-def test_withheld_images_are_told_with_what_shows_them(html):
+def test_withheld_images_are_reported_with_the_setting_that_shows_them(html):
     notes = re.findall(r'<p class="note">(.*?)</p>', augmentation_section(html))
     assert [words_of(note) for note in notes] == [
-        "Withheld, since no licence is known that lets anyone pass them on and change them: 47 training images of covid. "
-        "With embed_images: all they are shown."
+        "Withheld, since no licence is known that allows sharing and changing them: 47 training images of covid. "
+        "Set embed_images: all to show them."
     ]
 
 
@@ -258,40 +281,40 @@ def test_a_task_without_images_to_show_has_no_empty_picture(inputs, tmp_path):
     assert "<img" not in section
     words = words_of(section)
     assert "No image of the task binary is shown." in words
-    assert "47 training images of covid, 1 training image of normal. With embed_images: all they are shown." in words
+    assert "47 training images of covid, 1 training image of normal. Set embed_images: all to show them." in words
 
 
 def test_without_pictures_or_augmentation_the_page_says_so(inputs):
     bare = dataclasses.replace(inputs, sheets=[])
     section = augmentation_section(render_page(bare, PAGE))
     assert "<img" not in section and "No pictures: the run has embed_images: none." in words_of(section)
-    clean = render_page(changed(bare, "settings/validation_augmented", "clean"), PAGE)
+    clean = render_page(changed(bare, "settings/augment_validation", False), PAGE)
     assert "Validation images are not augmented; test images never are." in words_of(augmentation_section(clean))
     none = render_page(changed(bare, "settings/augmentation", "none"), PAGE)
     assert 'id="augmentation"' not in none and 'href="#augmentation"' not in none
-    assert "The images are not augmented (augmentation: none): each epoch shows them as they are" in words_of(none)
+    assert "The images are not augmented (augmentation: none): each epoch uses the original images" in words_of(none)
 
 
 def test_without_a_scorecard_the_page_says_so(inputs):
     html = render_page(dataclasses.replace(inputs, scorecard=None), PAGE)
     assert "No scorecard was made for this run." in html
     assert 'class="tiles"' not in html and "The study states" not in html
-    assert Page(html).faults == []
+    assert Page(html).errors == []
 
 
 def test_every_kind_and_verdict_has_its_words():
     assert set(scorecard.TITLES) == set(KINDS)
-    assert set(scorecard.SIGNS) == set(scorecard.TONES) == set(scorecard.PHRASES) == set(VERDICTS)
+    assert tuple(scorecard.STYLES) == VERDICTS
 
 
-def test_a_run_on_phantoms_says_so_and_is_not_held_against_the_study(demo):
+def test_a_run_on_phantoms_says_so_and_is_not_compared_with_the_study(demo):
     html = render_page(demo, PAGE)
     words = words_of(html)
-    assert "This run was made on drawn phantoms." in words
+    assert "This run used drawn phantoms." in words
     assert "on 100 drawn phantoms, not X-rays" in words
-    assert "Training began from random weights" in words
+    assert "Training started from random weights" in words
     assert "The study states" not in words
-    assert "outcomes, curves, comparisons and features stated in demo_claims.csv" in words
+    assert "outcomes, curves, comparisons and features stated in claims.csv" in words
     assert "reproduc" not in words.lower()
 
 
@@ -304,107 +327,298 @@ def test_a_run_without_all_images_says_so(inputs):
     assert "reproduc" not in words.lower()
 
 
-def test_a_whole_run_has_no_warning_at_its_top(html):
+def test_a_complete_run_has_no_warning(inputs):
+    html = render_page(with_findings(inputs), PAGE)
     header = html[html.index("<header") : html.index("</header>")]
     assert 'class="warning"' not in header
 
 
-def test_the_page_tells_how_it_was_trained_and_what_identifies_it(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"optimizer": "rmsprop", "momentum": 0.5}, ["rmsprop", "learning rate 0.0001", "momentum 0.5"]),
+        (
+            {"schedule": {"kind": "exponential", "factor": 0.9, "steps": 10_000, "staircase": False}},
+            ["adam", "learning rate 0.0001", "times 0.9 in 10000 steps, exponentially"],
+        ),
+        (
+            {"schedule": {"kind": "exponential", "factor": 0.9, "steps": 10_000, "staircase": True}},
+            ["adam", "learning rate 0.0001", "times 0.9 every 10000 steps"],
+        ),
+    ],
+)
+def test_optimizer_and_schedule_in_words(inputs, changes, expected):
+    assert training_words({**inputs.experiments["binary_inception_v3"], **changes}) == expected
+
+
+def test_the_page_shows_how_a_network_was_trained_and_its_identity(tmp_path):
     keys = {
         **{
             "epochs": 12,
             "selected_epoch": 5,
             "optimizer": "adamw",
-            "input_scaling": "imagenet",
+            "input_scaling": "backbone",
             "precision": "bfloat16",
         },
-        **{"schedule": {"kind": "step", "at": [4, 8], "factor": 0.5}, "early_stopping": {"patience": 9}},
+        "schedule": {"kind": "step", "at": [4, 8], "factor": 0.5},
+        "early_stopping": {"monitor": "val_accuracy", "patience": 9},
     }
     config = made_config(only=["multiclass_mobilenet"], override=keys)
     inputs = made_inputs(tmp_path, config, make_results(tmp_path, config))
     words = words_of(render_page(inputs, PAGE))
     assert (
-        "adamw, learning rate 1e-05, times 0.5 behind epoch 4, 8, weight decay 0.004, early stopping after 9 epochs, bfloat16"
+        "adamw, learning rate 1e-05, times 0.5 after epoch 4, 8, weight decay 0.004, "
+        "early stopping after 9 epochs without a better validation accuracy, bfloat16"
     ) in words
     assert "12tested: 5 (by number)" in words
     assert "schedule: kind step, at 4, 8, factor 0.5; the study: constant (multiclass_mobilenet)." in words
     assert "selected_epoch: 5; the study: last (multiclass_mobilenet)." in words
     assert "A Processor 3217.2 GBLinux 6.1 x86_64cpumulticlass_mobilenet seed 0" in words
-    assert f"multiclass_mobilenet0{0:016x}0123456789abcdef" in words
+    (run,) = inputs.all_trainings
+    assert f"multiclass_mobilenet0{run.record['identity']}0123456789abcdef" in words
     assert f"multiclass_mobilenet0pixels (BLAKE2){'ab' * 16}" in words
 
 
-def test_keys_of_the_machine_are_no_differences_from_the_study(tmp_path):
+def test_keys_of_the_machine_are_not_differences_from_the_study(tmp_path):
     config = made_config(
-        only=["multiclass_mobilenet"], device="cpu", save_every=5, keep_states="none", tensorboard=True
+        only=["multiclass_mobilenet"], device="cpu", save_every=5, keep_checkpoints="none", tensorboard=True
     )
     inputs = made_inputs(tmp_path, config, make_results(tmp_path, config))
-    told = [line.text for line in find_deviations(inputs) if line.topic == "Settings"]
-    assert told == ["Every setting is the study's own, or the reading taken of it (below)."]
+    expected = [line.text for line in find_deviations(inputs) if line.topic == "Settings"]
+    assert expected == ["Every setting is the study's own, or the reading taken of it (below)."]
 
 
-def test_a_plain_training_is_told_in_two_words():
+def test_a_plain_training_is_described_in_two_words():
     settings = experiment_settings(made_config(), "binary_inception_v3")
     assert training_words(settings) == ["adam", "learning rate 0.0001"]
 
 
-def test_what_was_done_with_images_is_told(inputs):
+def test_the_page_reports_what_was_done_with_images(inputs):
     audit = {
         **inputs.audit,
         "faults": {"train/covid/x.png": "empty (0 bytes)"},
         "conversions": {"DICOM by its window": 1200, "palette": 1},
-        "same_bytes": [["test/covid/a.png", "train/normal/b.png"], ["train/covid/c.png", "train/covid/d.png"]],
-        "same_bytes_in_train_and_test": [["test/covid/a.png", "train/normal/b.png"]],
-        "same_bytes_in_several_classes": [["test/covid/a.png", "train/normal/b.png"]],
     }
+    groups = {
+        "tasks": {},
+        "same_bytes": [["test/covid/a.png", "train/normal/b.png"], ["train/covid/c.png", "train/covid/d.png"]],
+        "same_pixels": [["test/covid/e.bmp", "train/covid/f.png"]],
+    }
+    audit["audits"] = {"duplicates": {"findings": [], "details": groups}}
     words = " ".join("".join(Page(render_page(dataclasses.replace(inputs, audit=audit), PAGE)).text).split())
     assert "1 image left out: train/covid/x.png: empty (0 bytes)" in words
     assert "Converted to 8 bits of grey or colour: 1,200 DICOM by its window; 1 palette." in words
-    assert "1 picture both in train/ and in test/, byte for byte, which makes the test easier" in words
-    leak = "test/covid/a.png, train/normal/b.png; in train/ and test/, which makes the test easier than it looks"
     assert (
-        f"{leak}; in several classes, so that one of its labels may be wrong train/covid/c.png, train/covid/d.png"
+        "Files with the same bytes, in any subset: test/covid/a.png, train/normal/b.png; train/covid/c.png, train/covid/d.png."
         in words
+    )
+    assert (
+        "Files with the same pixels but different bytes, in any subset: test/covid/e.bmp, train/covid/f.png." in words
     )
 
 
 @pytest.mark.parametrize(
-    ("known", "told"),
+    ("known", "expected"),
     [
         (
             {"patients_known": False, "patients": 0, "without_patient": 306},
-            [
-                "Patients are not known, so that it cannot be told whether one has images both for training and for the test."
-            ],
+            ["Patients are not known, so a patient may have images for both training and test."],
         ),
         (
             {"patients_known": True, "patients": 40, "without_patient": 7},
             [
-                "No patient known has images both for training and for the test, by folder or list.",
-                "7 images of unknown patients, each taken for a patient of its own; 40 patients known.",
+                "7 images of unknown patients, each treated as a different patient; 40 patients known.",
             ],
         ),
-        ({"patients_known": True, "patients": 47, "without_patient": 0}, ["No patient known has images both"]),
+        ({"patients_known": True, "patients": 47, "without_patient": 0}, []),
     ],
 )
-def test_what_is_known_of_patients_is_told(inputs, known, told):
-    audit = {**inputs.audit, **known, "patients_in_train_and_test": {}}
+def test_the_page_reports_what_is_known_about_patients(inputs, known, expected):
+    audit = {**inputs.audit, **known}
     words = " ".join("".join(Page(render_page(dataclasses.replace(inputs, audit=audit), PAGE)).text).split())
-    assert [line for line in told if line not in words] == []
-    assert ("of unknown patients" in words) == (len(told) == 2) and ("Patients are not known" in words) != known[
-        "patients_known"
-    ]
+    assert [line for line in expected if line not in words] == []
+    assert ("of unknown patients" in words) == (known["without_patient"] == 7) and (
+        "Patients are not known" in words
+    ) != known["patients_known"]
 
 
-def test_names_are_escaped_wherever_they_come_from(inputs):
-    evil = "<script>alert('x')</script> onload=\" &amp;"
+def summary_of(inputs):
+    """Return the words of the summary."""
+    html = render_page(inputs, PAGE)
+    return words_of(html[: html.index("</header>")])
+
+
+def constant_network(run, images=(1, 100)):
+    """Make a training whose network predicts the second class for all images."""
+    metrics = run.metrics
+    keep = ("subset", "classes", "per_class", "positive", "sensitivity", "specificity", "loss", "selected_epoch")
+    of_earlier_version = {key: metrics[key] for key in keep}  # without balanced accuracy and baseline
+    matrix = [[0, images[0]], [0, images[1]]]
+    counts = {"images": sum(images), "correct": images[1], "accuracy": images[1] / sum(images)}
+    return with_contents(run, metrics={**of_earlier_version, **counts, "confusion_matrix": matrix})
+
+
+def test_outside_problem_15_baseline_and_balanced_accuracy_are_beside_the_accuracy(inputs):
+    name = "binary_inception_v3"
+    runs = {**inputs.trainings, name: [constant_network(run) for run in inputs.trainings[name]]}
+    constant = dataclasses.replace(inputs, trainings=runs)
+    summary = summary_of(constant)
+    assert (
+        f"{name} 99.0 % of 101 (median of 2 seeds; 99.0 %; balanced accuracy 50.0 %; always predicting normal: 99.0 %)"
+        in summary
+    )
+    expected = (
+        f"{name} predicts normal for every test image (seeds 0 and 1): the network does not distinguish the classes."
+    )
+    assert expected in summary and "predicts" not in summary_of(inputs)
+    words = words_of(render_page(constant, PAGE))
+    assert (
+        "The largest class, normal, has 100 of the 101 test images: always predicting it gets 99.0 % right. "
+        "Balanced accuracy, the mean sensitivity of the classes: 50.0 %." in words
+    )
+    one = dataclasses.replace(constant, trainings={**runs, name: runs[name][1:]})
+    text = "100 of 101 (99.0 %; balanced accuracy 50.0 %; always predicting normal: 99.0 %)"
+    assert f"{name} {text}" in summary_of(one) and "for every test image (seed 1)" in summary_of(one)
+
+
+def test_outside_problem_15_the_backbones_side_by_side_have_both_too(inputs):
+    html = render_page(inputs, PAGE)
+    section = words_of(html[html.index('<section id="backbones"') : html.index('<section id="data"')])
+    assert "balanced accuracy, median of the seeds" in section
+    assert "accuracy of always predicting the largest class25.0 % (covid)25.0 % (covid)" in section.replace("> ", ">")
+
+
+@pytest.mark.parametrize("kind", ["no_map", "not_judged"])
+def test_outside_problem_17_meaningless_features_are_reported_in_one_sentence(inputs, kind):
+    nothing = dict.fromkeys(("same_class_share", "silhouette", "mostly_other_neighbours"))
+
+    def without_numbers(run):
+        classes = list(run.separation["neighbour_shares"])
+        shares = {"neighbour_shares": {name: dict.fromkeys(classes) for name in classes}}
+        pairs = {"pairs": dict.fromkeys(run.separation["pairs"])}
+        reason = {"no_map": None, "not_judged": None, kind: "all images have the same features"}
+        return with_contents(run, separation={**run.separation, **nothing, **shares, **pairs, **reason})
+
+    name = "multiclass_mobilenet"
+    runs = {**inputs.trainings, name: [without_numbers(run) for run in inputs.trainings[name]]}
+    html = render_page(dataclasses.replace(inputs, trainings=runs), PAGE)
+    section = words_of(html[html.index('<section id="features"') : html.index('<section id="backbones"')])
+    expected = {"no_map": "no t-SNE map", "not_judged": "how the classes separate is not judged"}[kind]
+    for seed in (0, 1):
+        assert section.count(f"Seed {seed}: {expected}: all images have the same features.") == 1
+    assert "– of" not in section and "None" not in section
+
+
+def with_findings(inputs, **findings):
+    """The inputs with other findings of audits, and no rivals unless they are given."""
+    audits = {name: {"findings": of_audit, "details": DETAILS[name]} for name, of_audit in findings.items()}
+    return dataclasses.replace(inputs, audit={**inputs.audit, "audits": audits})
+
+
+DETAILS = {
+    "patients": {"tasks": {}},
+    "duplicates": {"tasks": {}},
+    "look_alikes": {"tasks": {}},
+    "confounders": {"tasks": {}},
+    "rivals": {},
+    "quality": {},
+    "labels": {"tasks": {}},
+}
+
+
+def audits_section(inputs):
+    html = render_page(inputs, PAGE)
+    return words_of(html[html.index('<section id="audits"') : html.index('<section id="curves"')])
+
+
+def test_outside_problem_the_summary_states_headlines_of_audits_with_their_effects(inputs):
+    """Patients who cross subsets, for example; other findings are in the section on audits."""
+    headline = made_finding("Task binary: cohen-13 is in training and test.", effect="The score may be higher.")
+    other = made_finding("The file format differs between classes.", is_headline=False, certainty="suspected")
+    found = with_findings(inputs, patients=[headline], confounders=[other])
+    assert "Task binary: cohen-13 is in training and test. The score may be higher." in summary_of(found)
+    assert "The file format" not in summary_of(found)
+    section = audits_section(found)
+    assert "Task binary: cohen-13 is in training and test. The score may be higher. 1 imagea.png" in section
+    assert "Suspected. The file format differs between classes. It matters." in section
+    assert section.count("This run was made without this audit.") == 5
+
+
+def test_audits_that_found_nothing_say_so(inputs):
+    section = audits_section(
+        with_findings(
+            inputs, patients=[], duplicates=[], look_alikes=[], confounders=[], rivals=[], quality=[], labels=[]
+        )
+    )
+    assert section.count("Nothing found.") == 7 and "without this audit" not in section
+
+
+def test_a_rival_that_reaches_a_network_is_in_the_summary(inputs):
+    summary = summary_of(inputs)
+    network = inputs.trainings["binary_inception_v3"]
+    right = [(one.predictions["predicted"] == one.predictions["class"]).mean() for one in network]
+    assert (
+        "Task binary: a grey thumbnail of 16 × 16 pixels with logistic regression, which sees too little to recognise disease, "
+        "gets 15 of 18 test images right (95 % interval 61 to 94 %). The network binary_inception_v3 gets on average, over "
+        f"{len(right)} seeds, {18 * sum(right) / len(right):g} of 18 right (" in summary
+    )
+    assert (
+        "of 1 such rivals. (Paired permutation tests over 18 patients, adjusted for the number of rivals.)" in summary
+    )
+    assert "properties of the file" not in summary, "the network does not see them"
+
+
+def test_a_network_that_no_rival_reaches_has_no_such_warning(inputs):
+    rivals = inputs.rivals.assign(predicted="none")
+    audit = json.loads(json.dumps(inputs.audit))
+    for of_task in audit["audits"]["rivals"]["details"].values():
+        for rival in of_task["rivals"]:
+            rival["own_split"] |= {"correct": 0, "accuracy": 0.0, "low": 0.0, "high": 0.05}
+    assert "too little to recognise disease" not in summary_of(dataclasses.replace(inputs, rivals=rivals, audit=audit))
+
+
+def test_rivals_and_networks_are_compared_on_the_same_images(inputs):
+    (binary, *_) = rival_tables(inputs)
+    (network,) = binary["networks"]
+    share = sum(
+        (one.predictions["predicted"] == one.predictions["class"]).mean()
+        for one in inputs.trainings["binary_inception_v3"]
+    )
+    share /= len(inputs.trainings["binary_inception_v3"])
+    assert network["accuracy"] == pytest.approx(share)
+    assert network["against"]["thumbnail_16"]["difference"] == pytest.approx(share - 15 / 18)
+    assert 0 < network["against"]["thumbnail_16"]["p_value"] <= 1
+    section = audits_section(inputs)
+    assert "Task binary: trivial rivals beside the networks" in section
+    assert "the network does not see this" in section and "15 of 18" in section
+
+
+def test_the_score_without_patients_of_other_subsets(inputs):
+    images = inputs.trainings["binary_inception_v3"][0].predictions.index[:4]
+    audits = {
+        "patients": {"findings": [], "details": {"tasks": {"binary": {"test_images_of_known_patients": [*images]}}}}
+    }
+    found = dataclasses.replace(inputs, audit={**inputs.audit, "audits": audits})
+    rows = without_leaks(found)
+    others = inputs.trainings["binary_inception_v3"][0].predictions.drop(index=images)
+    assert rows[0]["images_without"] == 14 and {row["experiment"] for row in rows} == {"binary_inception_v3"}
+    assert rows[0]["correct_without"] == (others["predicted"] == others["class"]).sum()
+    assert f"{rows[0]['correct_without']} of 14" in audits_section(found)
+
+
+# Right to left, bell, zero width, byte order mark, line separator.
+UNSEEN = "\u202e\u0007\u200b\ufeff\u2028"
+
+
+@pytest.mark.parametrize("evil", ["<script>alert('x')</script> onload=\" &amp;", f"<script>alert{UNSEEN}</script>"])
+def test_outside_problem_names_are_escaped_wherever_they_come_from(inputs, evil):
     hardware = {"processor": evil, "cores": 2, "memory": 10**9, "system": evil}
     runs = {
         name: [
-            dataclasses.replace(
+            with_contents(
                 run,
-                training={
-                    **run.training,
+                record={
+                    **run.record,
                     "device": evil,
                     "identity": evil,
                     "versions": {evil: evil},
@@ -420,7 +634,7 @@ def test_names_are_escaped_wherever_they_come_from(inputs):
             )
             for run in runs
         ]
-        for name, runs in inputs.runs.items()
+        for name, runs in inputs.trainings.items()
     }
     networks = json.loads(
         json.dumps(inputs.networks).replace('"covid"', json.dumps(evil)).replace('"head"', json.dumps(evil))
@@ -430,11 +644,16 @@ def test_names_are_escaped_wherever_they_come_from(inputs):
         "missing": [evil],
         "modes": {evil: {evil: 1}},
         "licences": {evil: 1},
-        "patients_in_train_and_test": {evil: [evil, evil]},
-        "same_bytes": [[evil, evil]],
-        "same_bytes_in_train_and_test": [[evil, evil]],
-        "same_bytes_in_several_classes": [[evil, evil]],
-        "same_but_for_case": [[evil, evil]],
+        "audits": {
+            name: {
+                "findings": [made_finding(evil, effect=evil, images=[evil], task=evil)],
+                "details": {"tasks": {evil: {"tables": {}, "associations": {}}}}
+                if "confounders" in name
+                else {"tasks": {}},
+            }
+            for name in ("patients", "duplicates", "confounders")
+        },
+        "file_kinds": {evil: 306},
         "conversions": {evil: 1},
         "faults": {evil: evil},
     }
@@ -445,31 +664,34 @@ def test_names_are_escaped_wherever_they_come_from(inputs):
         dataclasses.replace(
             inputs,
             settings={**inputs.settings, "name": evil, "claims": evil},
-            runs=runs,
+            trainings=runs,
             networks=networks,
             audit=audit,
             sheets=[{**sheet, "task": evil, "credit": evil, "withheld": {evil: 1}} for sheet in inputs.sheets],
-            assumptions=[{**row, "what": evil, "evidence": evil} for row in inputs.assumptions],
+            open_points=[{**row, "what": evil, "evidence": evil} for row in inputs.open_points],
             scorecard=table,
         ),
         PAGE,
     )
     page = Page(html)
-    assert page.faults == []
+    assert page.errors == []
     assert "<script" not in html
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert "".join(page.text).count("<script>alert") > 20
+    assert not set(UNSEEN) & set(html)
+    if UNSEEN in evil:
+        assert html.count(r"alert\u202e\x07\u200b\ufeff\u2028") > 20
 
 
 def test_folders_of_the_machine_are_not_on_the_page(html):
     assert "someone" not in html and '"images": "x-rays"' in unescape(html)
 
 
-def test_the_settings_on_the_page_make_the_run_again(inputs, results, html):
+def test_the_settings_on_the_page_repeat_the_run(inputs, results, html):
     _, config, selected = results
     overlay = json.loads(unescape(re.search(r"<pre>(.*?)</pre>", html, re.DOTALL)[1]))
     assert overlay == overlay_of(inputs)
-    raw = read_yaml(ROOT / "config.yaml")
+    raw = study_config()
     again = read_config({**raw, **overlay, "experiment_defaults": raw["experiment_defaults"], "extras": raw["extras"]})
     assert {name: again.seeds_of(name) for name in again.selected()} == selected
     for name in selected:
@@ -477,7 +699,7 @@ def test_the_settings_on_the_page_make_the_run_again(inputs, results, html):
     assert again.augmentation == config.augmentation and again.tasks == config.tasks
 
 
-def test_weights_of_a_file_are_asked_for_on_the_page(inputs):
+def test_the_page_asks_for_a_folder_of_weights_files(inputs):
     command = "snakemake --configfile settings.json --config images=FOLDER"
     assert f"<code>{command}</code>" in render_page(inputs, PAGE)
     name = next(iter(inputs.experiments))
@@ -491,23 +713,29 @@ def test_weights_of_a_file_are_asked_for_on_the_page(inputs):
 
 
 def test_many_seeds_show_one_plot_and_all_numbers(inputs, html):
-    assert html.count('<figure class="embedding">') == len(inputs.runs)
+    assert html.count('<figure class="embedding">') == len(inputs.trainings)
     assert html.count('<figure class="sheet">') == 2
     assert html.count("accuracy and loss by epoch.") == 5  # three experiments, two of them once more side by side
-    for run in inputs.all_runs:
+    for run in inputs.all_trainings:
         assert number(run.separation["silhouette"], 2) in html
 
 
 def run_main(monkeypatch, folder, config, selected, report, **changes):
+    handed_on = report.parent / "handed_on"
+    write_json(handed_on / "settings.json", whole_settings(config))
+    write_json(handed_on / "selected.json", selected)
+    write_json(handed_on / "explained.json", config.explained())
     arguments = {
-        "settings": canonical_json(config.model_dump(mode="json")),
-        "selected": json.dumps(selected),
+        "settings": handed_on / "settings.json",
+        "explained": handed_on / "explained.json",
+        "selected": handed_on / "selected.json",
         "runs": folder / "runs",
         "plots": folder / "plots",
         "networks": folder / "networks.json",
         "audit": folder / "data_audit.json",
-        "assumptions": ASSUMPTIONS,
-        "study-config": ROOT / "config.yaml",
+        "rivals": folder / "audits/rivals.csv",
+        "open-points": OPEN_POINTS,
+        "study": ROOT / "studies/sha_2021/study.yaml",
         "locked-versions": ROOT / "envs/cpu.lock",
         "scorecard": folder / "scorecard.csv",
         "page": PAGE,
@@ -528,29 +756,53 @@ def test_equal_files_give_equal_bytes(results, tmp_path, monkeypatch):
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_faults_name_each_file(results, tmp_path, monkeypatch):
+def test_errors_name_each_file(results, tmp_path, monkeypatch):
     folder, config, _ = results
     write_table(folder / "scorecard.csv", SCORECARD)
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as error:
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0, 9]}, tmp_path / "a.html")
-    assert len(fault.value.messages) == 4
-    assert all("seed_9" in message and "missing" in message for message in fault.value.messages)
-    with pytest.raises(Fault, match="the settings have no experiment 'other'"):
+    assert len(error.value.messages) == 4
+    assert all("seed_9" in message and "missing" in message for message in error.value.messages)
+    with pytest.raises(UserError, match="the settings have no experiment 'other'"):
         run_main(monkeypatch, folder, config, {"other": [0]}, tmp_path / "a.html")
-    with pytest.raises(Fault, match="each experiment needs a seed"):
+    with pytest.raises(UserError, match="no experiment with a seed is selected"):
         run_main(monkeypatch, folder, config, {"binary_inception_v3": []}, tmp_path / "a.html")
-    with pytest.raises(Fault, match=r"index\.html\.j2 is missing"):
+    with pytest.raises(UserError, match=r"index\.html\.j2 is missing"):
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", page=tmp_path)
-    with pytest.raises(Fault, match=r"binary\.json: missing; run plot_augmentation"):
+    with pytest.raises(UserError, match=r"binary\.json: missing; run plot_augmentation"):
         absent = str(tmp_path / "binary.json")
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", sheets=absent)
-    with pytest.raises(Fault, match=r"curves\.svg: missing"):
+    with pytest.raises(UserError, match=r"explanations\.svg: missing"):
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", plots=tmp_path)
+    with pytest.raises(UserError, match=r"curves\.svg: missing"):
+        none = tmp_path / "none.json"
+        write_json(none, {})
+        changes = {"plots": tmp_path, "explained": none}
+        run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", **changes)
     assert not (tmp_path / "a.html").exists()
 
 
-def test_a_scorecard_that_is_none(inputs):
-    with pytest.raises(Fault, match="column verdict is missing"):
+def test_an_invalid_scorecard_is_refused(inputs):
+    with pytest.raises(UserError, match="column verdict is missing"):
         render_page(dataclasses.replace(inputs, scorecard=SCORECARD.drop(columns="verdict")), PAGE)
-    with pytest.raises(Fault, match="unknown verdict great"):
+    with pytest.raises(UserError, match="unknown verdict great"):
         render_page(dataclasses.replace(inputs, scorecard=SCORECARD.assign(verdict="great")), PAGE)
+
+
+def test_audits_that_could_not_judge_say_why(inputs):
+    """Classes of a few images have no label audit, and a few images are not compared."""
+    tasks = {
+        "binary": {
+            "reason": "not enough images: fewer than two classes have images of 5 patients",
+            "left_out": {"a": 2},
+        },
+        "multiclass": {"reason": None, "left_out": {"a": 2, "b": 1}},
+    }
+    audits = {
+        "labels": {"findings": [], "details": {"tasks": tasks}},
+        "quality": {"findings": [], "details": {"images": 12, "compared": False}},
+    }
+    section = audits_section(dataclasses.replace(inputs, audit={**inputs.audit, "audits": audits}))
+    assert "Task binary: not enough images: fewer than two classes have images of 5 patients." in section
+    assert "Task multiclass: not enough images of a and b, which are left out." in section
+    assert "12 images: too few to compare them with each other." in section

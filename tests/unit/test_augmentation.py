@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from cxrflow.augmentation.draw import FLIPS, NUMBERS, draw_epoch
 from cxrflow.augmentation.transform import transform_image
-from cxrflow.plan_augmentation import plan_augmentation
+from cxrflow.stages.plan_augmentation import plan_augmentation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
@@ -38,7 +38,7 @@ def a_split(images: list[str]) -> pd.DataFrame:
 
 
 def planned(*arguments: Any) -> pd.DataFrame:
-    """The epochs of a plan, one below the other."""
+    """Concatenate the epochs of a plan."""
     return pd.concat(plan_augmentation(*arguments), ignore_index=True)
 
 
@@ -46,21 +46,21 @@ def by_image(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["subset", "epoch", "image"], ignore_index=True).drop(columns="position")
 
 
-def test_a_longer_manifest_begins_with_the_shorter_one() -> None:
+def test_a_longer_manifest_starts_with_the_shorter_one() -> None:
     short = planned(a_split(IMAGES), 3, 4, STUDY, "study")
     longer = planned(a_split(IMAGES), 3, 9, STUDY, "study")
     pd.testing.assert_frame_equal(longer[longer["epoch"] <= 4].reset_index(drop=True), short)
 
 
-def test_one_epoch_alone_is_that_of_the_manifest() -> None:
+def test_a_single_epoch_is_that_of_the_manifest() -> None:
     manifest = planned(a_split(IMAGES), 3, 6, STUDY, "study")
     images = a_split(IMAGES).query("subset == 'training'")["image"].tolist()
-    alone = draw_epoch(images, "training", 3, 5, STUDY)
+    single = draw_epoch(images, "training", 3, 5, STUDY)
     wanted = manifest[(manifest["epoch"] == 5) & (manifest["subset"] == "training")].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, wanted, check_dtype=False)
+    pd.testing.assert_frame_equal(single, wanted, check_dtype=False)
 
 
-def test_an_image_more_leaves_the_numbers_of_all_others_alone() -> None:
+def test_one_more_image_does_not_change_the_numbers_of_others() -> None:
     few = draw_epoch(IMAGES, "training", 0, 1, STUDY)
     more = draw_epoch(["train/a/new.png", *IMAGES], "training", 0, 1, STUDY)
     pd.testing.assert_frame_equal(by_image(more[more["image"].isin(IMAGES)]), by_image(few))
@@ -74,8 +74,8 @@ def test_the_order_of_the_list_does_not_matter() -> None:
 
 
 def test_clean_validation_does_not_move_training() -> None:
-    augmented = planned(a_split(IMAGES), 0, 3, STUDY, "study")
-    clean = planned(a_split(IMAGES), 0, 3, STUDY, "clean")
+    augmented = planned(a_split(IMAGES), 0, 3, STUDY, True)
+    clean = planned(a_split(IMAGES), 0, 3, STUDY, False)
     training = augmented["subset"] == "training"
     pd.testing.assert_frame_equal(clean[training], augmented[training])
     numbers = clean.loc[~training, list(NUMBERS)].drop_duplicates()
@@ -97,7 +97,7 @@ def test_seeds_epochs_subsets_and_images_differ() -> None:
 
 
 def test_known_numbers() -> None:
-    """Written down once, so that a change of the stream is seen: every result would change with it."""
+    """Recorded numbers reveal a change of the random stream, which would change every result."""
     row = draw_epoch(["train/covid/a.png"], "training", 0, 1, STUDY).iloc[0]
     known = [30.310202947, -0.001995512, -0.094991937, -0.23712231, 0.985865498, 1.024320266, 1.0, 1.0, 11.216986549]
     assert [round(float(row[name]), 9) for name in NUMBERS] == known
@@ -111,7 +111,7 @@ def many() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def many_of_keras() -> pd.DataFrame:
-    """10,000 transformations that Keras drew, shifts as a share of the size."""
+    """10,000 transformations drawn by Keras, with shifts as shares of the size."""
     generator = keras_generator()
     drawn = pd.DataFrame([generator.get_random_transform((224, 112, 3), seed=seed) for seed in range(10_000)])
     drawn["tx"] /= 224
@@ -135,14 +135,14 @@ def test_the_nine_numbers_are_independent(many: pd.DataFrame) -> None:
     assert np.abs(correlation - np.eye(len(NUMBERS))).max() < 4 / np.sqrt(len(many))
 
 
-def test_each_place_of_an_epoch_is_as_likely_for_every_image(many: pd.DataFrame) -> None:
+def test_each_place_of_an_epoch_is_equally_likely_for_every_image(many: pd.DataFrame) -> None:
     counts = many.groupby(["image", "position"]).size()
     assert len(counts) == 400
     assert stats.chisquare(counts).pvalue > 0.001
 
 
 def keras_pixels(image: np.ndarray, row: dict[str, Any], **switches: bool) -> np.ndarray:
-    """What Keras makes of an image and a row, back on the scale of 0 to 255."""
+    """Transform an image with Keras by a row of the manifest, in the range 0 to 255."""
     generator = keras_generator(**switches)
     parameters = {**row, "channel_shift_intensity": row["channel_shift"], "brightness": None}
     parameters["tx"], parameters["ty"] = row["tx"] * image.shape[0], row["ty"] * image.shape[1]
@@ -173,7 +173,7 @@ def place_of(shape: tuple[int, int]) -> int:
 
 @pytest.mark.parametrize("shape", [(224, 224), (225, 225), (224, 181), (97, 128)])
 def test_keras_pixels_of_the_study(study_data: Path, shape: tuple[int, int]) -> None:
-    """Fifty of the study's images, of all classes: most are grey, some coloured."""
+    """Fifty of the study's images from all classes: most are grey, some coloured."""
     files = sorted(study_data.glob("train/*/*"))[2::5][:50]
     assert len(files) == 50 and len({file.parent for file in files}) == 4
     coloured = 0
@@ -186,7 +186,7 @@ def test_keras_pixels_of_the_study(study_data: Path, shape: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, "none"])
-def test_keras_pixels_of_each_number_alone(name: str) -> None:
+def test_keras_pixels_of_each_number_separately(name: str) -> None:
     image = np.random.default_rng(1).integers(0, 256, (30, 41, 3)).astype(np.uint8)
     unchanged = draw_epoch(["a"], "training", 0, 1, None)[list(NUMBERS)].to_dict("records")[0]
     drawn = rows_of(1, seed=4)[0]
@@ -198,8 +198,8 @@ def test_keras_pixels_of_each_number_alone(name: str) -> None:
         assert not np.array_equal(transform_image(image, row), image)
 
 
-def test_keras_pixels_of_what_is_switched_on_but_never_fitted() -> None:
-    """The study's three further switches leave every pixel as it is, as Keras itself warns."""
+def test_keras_pixels_with_switches_that_were_never_fitted() -> None:
+    """The study's three further switches change no pixel, as Keras itself warns."""
     image = np.random.default_rng(2).integers(0, 256, (30, 41, 3)).astype(np.uint8)
     row = rows_of(1, seed=4)[0]
     switches = {"featurewise_center": True, "featurewise_std_normalization": True, "zca_whitening": True}

@@ -1,4 +1,7 @@
-"""docs/images.md, line by line: what is used, and how; what is not, and why. `pytest -k bad_image` runs these."""
+"""Each line of docs/reference/image_formats.md: which images are used, and how; which are not, and why.
+
+`pytest -k bad_image` runs these.
+"""
 
 import io
 import json
@@ -14,18 +17,20 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from cxrflow.audit_data import audit_data, doubts
+from cxrflow.audits.description import describe_data
+from cxrflow.audits.duplicates import duplicate_images
 from cxrflow.images.decode import decode_image, read_header
 from cxrflow.images.dicom import window
-from cxrflow.index_images import index_images
-from cxrflow.stage.faults import Fault
+from cxrflow.io.errors import UserError
 from documents import rows, section
+from made_data_sets import doubts_about
 from made_images import (
     GREY,
     JPEG_LOSSLESS,
     JPEG_LS,
     TWELVE_BITS,
     dicom_bytes,
+    index_images,
     png_bytes,
     png_with_header,
     tiff_bytes,
@@ -40,8 +45,8 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_windowing
 from pydicom.pixels.encoders import JPEG2000LosslessEncoder, RLELosslessEncoder
 
-TABLE = rows(section("docs/images.md", "What can be wrong"))[1:]
-TOLD = {case: (what.split()[0].strip(",:;"), words.strip("`")) for case, what, words in TABLE}
+TABLE = rows(section("docs/reference/image_formats.md", "What can be wrong"))[1:]
+DOCUMENTED = {case: (what.split()[0].strip(",:;"), words.strip("`")) for case, what, words in TABLE}
 NOTHING = "–"
 
 
@@ -159,6 +164,8 @@ STANDARD = {
     "DICOM without a window": dicom_bytes(TWELVE_BITS),
     "DICOM with padding": padded(),
     "DICOM, MONOCHROME1": dicom_bytes(4080 - TWELVE_BITS, PhotometricInterpretation="MONOCHROME1"),
+    "DICOM, Presentation LUT Shape INVERSE": dicom_bytes(4080 - TWELVE_BITS, PresentationLUTShape="INVERSE"),
+    "DICOM, another Presentation LUT Shape": dicom_bytes(TWELVE_BITS, PresentationLUTShape="LIN OD"),
     "DICOM in colour": dicom_bytes(COLOUR),
     "DICOM, JPEG": dicom_bytes(np.asarray(LARGE), saved(LARGE, "JPEG"), uid.JPEGBaseline8Bit),
     "DICOM, lossless JPEG": dicom_bytes(TWELVE_BITS, JPEG_LOSSLESS, uid.JPEGLosslessSV1),
@@ -196,7 +203,7 @@ AS_DRAWN: dict[str, Any] = {
     "DICOM, JPEG 2000": GREY.repeat(4, 0).repeat(4, 1),
     "DICOM with padding": np.pad(GREY, 1),
 }
-"""Case to the grey levels or colours that must come out, where the image is used."""
+"""Case to the expected grey levels or colours, if the image is used."""
 
 
 def suffix(case: str) -> str:
@@ -205,7 +212,7 @@ def suffix(case: str) -> str:
     return ".jpg" if "named .jpg" in case else ".tif" if "TIFF" in case else ".png"
 
 
-# ---- what stands in an image's place ------------------------------------------------------------------------------------
+# ---- other things in the place of an image
 
 
 def make_pipe(folder: Path) -> None:
@@ -233,6 +240,11 @@ def same_bytes(folder: Path, other: str) -> None:
         write(path, saved(OTHER, "PNG"))
 
 
+def same_pixels(folder: Path, other: str) -> None:
+    write(folder / "x.png", saved(OTHER, "PNG"))
+    write(folder / other, saved(OTHER, "BMP"))
+
+
 ODD_NAME = "a b'c\"d {e} {f} ; $(touch g) `h` <script>alert(1)</script> & %i \\ -- é 胸.png".replace("</", "<")
 PLACES: dict[str, Callable[[Path], Any]] = {
     "no right to read it": make_unreadable,
@@ -248,19 +260,22 @@ PLACES: dict[str, Callable[[Path], Any]] = {
     "name of blanks, quotes, braces, `;`, `$(…)`, `<script>`": lambda folder: write(
         folder / ODD_NAME, saved(OTHER, "PNG")
     ),
-    "names that differ by case alone": lambda folder: [
+    "names that differ only in case": lambda folder: [
         write(folder / name, saved(image, "PNG")) for name, image in (("x.png", RAMP), ("X.png", OTHER))
     ],
     "same bytes twice, in one class": lambda folder: same_bytes(folder, "y.png"),
     "same bytes in two classes": lambda folder: same_bytes(folder, "../b/y.png"),
     "same bytes in train and test": lambda folder: same_bytes(folder, "../../test/a/y.png"),
+    "same pixels in other bytes, in one class": lambda folder: same_pixels(folder, "y.bmp"),
+    "same pixels in other bytes, in two classes": lambda folder: same_pixels(folder, "../b/y.bmp"),
+    "same pixels in other bytes, in train and test": lambda folder: same_pixels(folder, "../../test/a/y.bmp"),
 }
 """Case to what makes it, in the folder train/a of a data set."""
 
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A data set of two classes with one sound image a folder, all different, where any user may look."""
+    """A data set of two classes with one valid image per folder, all different, which any user can read."""
     with open_folder() as folder:
         for number, place in enumerate(("train/a", "train/b", "test/a", "test/b")):
             pixels = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
@@ -269,8 +284,8 @@ def root() -> Iterator[Path]:
 
 
 def as_nobody(function: Callable[[], Any]) -> Any:
-    """What a function gives, as JSON, when a user without rights calls it: root may read everything."""
-    function()  # loads what it imports, since that may lie where nobody gets to
+    """Call a function as a user without rights, since root may read everything; return its result, as JSON."""
+    function()  # load the imports now, since that user may not be able to read them
     read, written = os.pipe()
     child = os.fork()
     if not child:
@@ -290,8 +305,8 @@ def as_nobody(function: Callable[[], Any]) -> Any:
 
 
 def indexed(root: Path) -> list[dict[str, Any]]:
-    index, faults = index_images(root, ["a", "b"])
-    assert len(faults) == (index["status"] != "ok").sum()
+    index, errors = index_images(root, ["a", "b"])
+    assert len(errors) == (index["status"] != "ok").sum()
     return json.loads(index.drop(columns=["age"]).to_json(orient="records"))
 
 
@@ -299,20 +314,20 @@ def indexed(root: Path) -> list[dict[str, Any]]:
 
 
 def test_every_line_of_the_table_is_tested() -> None:
-    assert list(TOLD) == [*STANDARD, *PLACES]
+    assert list(DOCUMENTED) == [*STANDARD, *PLACES]
 
 
 @pytest.mark.parametrize("case", STANDARD)
 def test_bad_image(root: Path, case: str) -> None:
-    what, words = TOLD[case]
+    what, words = DOCUMENTED[case]
     file = write(root / f"train/a/x{suffix(case)}", STANDARD[case])
     (row,) = [row for row in indexed(root) if row["image"] == f"train/a/{file.name}"]
-    if what == "fault":
-        assert row["status"] == "unreadable" and words in row["fault"]
-        with pytest.raises(Fault, match=re.escape(f"{file}: unreadable: ")):
+    if what == "error":
+        assert row["status"] == "unreadable" and words in row["problem"]
+        with pytest.raises(UserError, match=re.escape(f"{file}: unreadable: ")):
             decode_image(file, 16, "nearest")
         return
-    assert (what, row["status"]) == ("used", "ok"), row["fault"]
+    assert (what, row["status"]) == ("used", "ok"), row["problem"]
     assert words in (row["conversions"] or NOTHING).split("; ")
     wanted = AS_DRAWN[case]
     if wanted is None:  # lossy, and stretched to its own range
@@ -329,27 +344,29 @@ def test_bad_image(root: Path, case: str) -> None:
 
 @pytest.mark.parametrize("case", PLACES)
 def test_bad_image_by_its_place(root: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    what, words = TOLD[case]
+    what, words = DOCUMENTED[case]
     PLACES[case](root / "train/a")
     if "no right" in case:
-        monkeypatch.setattr("cxrflow.index_images.decoding_hash", lambda: "0123abcd")  # reads code and packages
+        monkeypatch.setattr("cxrflow.images.index.decoding_hash", lambda: "0123abcd")  # reads code and packages
         found = as_nobody(lambda: indexed(root))
         (root / "train/a/x").with_suffix(".png" if "read it" in case else "").chmod(0o700)
     else:
         found = indexed(root)
     more = [row for row in found if not row["image"].endswith("fine.png")]
-    assert {row["status"] for row in more} == {"unreadable" if what == "fault" else "ok"}
-    if what == "fault":
+    assert {row["status"] for row in more} == {"unreadable" if what == "error" else "ok"}
+    if what == "error":
         (row,) = more
-        assert words in row["fault"]
+        assert words in row["problem"]
         escaped = {"name with a line break": r"x\ny.png", "name that is not UTF-8": r"x\xe9.png"}.get(case, "x")
         assert row["image"].isprintable() and row["image"].startswith(f"train/a/{escaped}")
         return
     assert [row["bytes"] for row in more] == [(root / row["image"]).stat().st_size for row in more]
-    audit = audit_data(pd.DataFrame(found))
-    assert words == NOTHING or [words in doubt for doubt in doubts(audit)].count(True) == 1
-    assert (audit["same_bytes"] != []) == case.startswith("same bytes")
-    assert len(doubts(audit)) == (words != NOTHING)
+    doubts, groups = doubts_about(pd.DataFrame(found)), duplicate_images(pd.DataFrame(found))
+    doubts = [doubt for doubt in doubts if "patients of all " not in doubt]
+    assert words == NOTHING or [words in doubt for doubt in doubts].count(True) == 1
+    assert (groups["same_bytes"] != []) == case.startswith("same bytes")
+    assert (groups["same_pixels"] != []) == case.startswith("same pixels")
+    assert len(doubts) == (words != NOTHING)
 
 
 def test_bad_image_names_survive_tables(root: Path) -> None:
@@ -362,61 +379,61 @@ def test_bad_image_names_survive_tables(root: Path) -> None:
 
 
 def run_index(root: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cxrflow.index_images", "--root", str(root), "--classes", "a", "b"]
+    command = [sys.executable, "-m", "cxrflow.stages.index_images", "--root", str(root), "--classes", "a", "b"]
     return subprocess.run(
         [*command, "--images", str(root / "index.parquet"), *flags], capture_output=True, text=True, check=False
     )
 
 
-def test_bad_images_are_told_at_once_and_headers_first(root: Path) -> None:
+def test_bad_images_are_reported_together_and_headers_first(root: Path) -> None:
     contents, header = ["PNG cut off", "constant", "float with NaN"], ["empty file", "1 × 1"]
     for place, case in enumerate(contents + header):
         write(root / f"train/a/{place}{suffix(case)}", STANDARD[case])
     PLACES["name with a line break"](root / "train/a")
     run = run_index(root)
     assert run.returncode == 1 and not (root / "index.parquet").exists()
-    *told, advice = run.stderr.splitlines()
-    assert len(told) == 6 and all(line.startswith("error: ") for line in told)
-    assert r"x\ny.png: unreadable: its name holds a line break" in told[-1]
+    *reported, advice = run.stderr.splitlines()
+    assert len(reported) == 6 and all(line.startswith("error: ") for line in reported)
+    assert r"x\ny.png: unreadable: its name holds a line break" in reported[-1]
     assert "on_bad_image: skip" in advice
-    assert run.stdout.count("fault: ") == 3, "what headers and names show comes before anything is decoded"
+    assert run.stdout.count("problem: ") == 3, "problems of headers and names are reported before anything is decoded"
 
 
-def test_bad_images_are_skipped_where_that_is_asked_for(root: Path) -> None:
+def test_bad_images_are_skipped_on_request(root: Path) -> None:
     for place, case in enumerate(("empty file", "constant")):
         write(root / f"train/a/{place}.png", STANDARD[case])
-    run = run_index(root, "--on-bad-image", "skip")
+    run = run_index(root, "--settings", '{"on_bad_image": "skip"}')
     assert run.returncode == 0, run.stderr
     assert "warning: " in run.stdout and "6 images: 4 ok, 2 unreadable" in run.stdout
-    audit = audit_data(pd.read_parquet(root / "index.parquet"))
+    audit = describe_data(pd.read_parquet(root / "index.parquet"))
     assert audit["images"] == 4 and set(audit["faults"]) == {"train/a/0.png", "train/a/1.png"} == set(
         audit["unreadable"]
     )
     assert audit["faults"]["train/a/0.png"] == "empty (0 bytes)"
 
 
-def test_bad_images_alone_are_no_data_set(root: Path) -> None:
+def test_only_bad_images_are_not_a_data_set(root: Path) -> None:
     for file in root.rglob("*.png"):
         file.write_bytes(b"")
-    run = run_index(root, "--on-bad-image", "skip")
+    run = run_index(root, "--settings", '{"on_bad_image": "skip"}')
     assert run.returncode == 1 and not (root / "index.parquet").exists()
     assert run.stderr.count("empty (0 bytes)") == 4 and run.stderr.endswith("error: no image can be used\n")
 
 
-def test_bad_images_that_are_skipped_do_not_bear_missing_ones(root: Path) -> None:
+def test_skipping_bad_images_does_not_allow_missing_ones(root: Path) -> None:
     (root / "list.csv").write_text("path\ntrain/a/fine.png\ntrain/b/gone.png\n")
-    run = run_index(root, "--on-bad-image", "skip", "--image-list", str(root / "list.csv"))
+    run = run_index(root, "--settings", '{"on_bad_image": "skip"}', "--image-list", str(root / "list.csv"))
     assert run.returncode == 1 and "gone.png: missing" in run.stderr and "missing_images: warn" in run.stderr
 
 
-def test_missing_and_other_files_are_a_line_each(root: Path) -> None:
-    """A folder of one's own against a list with hashes: an error, or a warning."""
+def test_missing_and_different_files_are_one_line_each(root: Path) -> None:
+    """The user's own folder with a list of hashes: an error, or a warning."""
     rows = ["train/a/fine.png,", f"train/b/fine.png,{'0' * 64}", "test/a/gone.png,", f"test/b/fine.png,{'1' * 64}"]
     (root / "list.csv").write_text("\n".join(["path,sha256", *rows]))
     lines = [
         f"{root}/test/a/gone.png: missing",
         *(
-            f"{root}/{place}/b/fine.png: its contents are not those of the image list (SHA-256 differs)"
+            f"{root}/{place}/b/fine.png: its contents differ from the image list (SHA-256)"
             for place in ("test", "train")
         ),
     ]
@@ -424,15 +441,15 @@ def test_missing_and_other_files_are_a_line_each(root: Path) -> None:
     assert stopped.returncode == 1 and not (root / "index.parquet").exists()
     assert stopped.stderr.splitlines()[:-1] == [f"error: {line}" for line in lines]
     assert "missing_images: warn" in stopped.stderr.splitlines()[-1]
-    warned = run_index(root, "--image-list", str(root / "list.csv"), "--missing-images", "warn")
+    warned = run_index(root, "--image-list", str(root / "list.csv"), "--settings", '{"missing_images": "warn"}')
     assert warned.returncode == 0 and "4 images: 2 changed, 1 missing, 1 ok" in warned.stdout, warned.stdout
     assert [line for line in warned.stdout.splitlines() if line.startswith("warning")] == [
         f"warning: {line}" for line in lines
     ]
 
 
-def test_bad_image_headers_tell_without_decoding(root: Path) -> None:
-    """A header is read in the same time however large the picture."""
+def test_bad_image_headers_are_enough_without_decoding(root: Path) -> None:
+    """Reading a header takes the same time for any size of the picture."""
     file = write(root / "train/a/x.png", png_with_header(9000, 9000, 8, 0, b""))
     assert read_header(file).width == 9000
 

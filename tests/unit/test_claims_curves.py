@@ -1,10 +1,14 @@
-"""Every rule about curves, on curves made so that the answer is known."""
+"""Every rule about curves, on curves with a known answer."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from claims_study import Case, Made, noise, row, steps, zigzag
+from cxrflow.claims.results import TrainingResults
+from cxrflow.io.errors import UserError
+from cxrflow.io.words import counted
 
 RISE = np.linspace(0.1, 1, 100)
 FALL = np.linspace(2, 0.2, 100)
@@ -13,7 +17,7 @@ BOTH = {"curves": ["accuracy", "val_accuracy"]}
 
 def case(measure: str, holds: bool, epochs: int, arguments: dict[str, Any], **curves: Any) -> Case:
     verdict = "consistent" if holds else "differs"
-    return Case(measure, verdict, lambda made: made.run(epochs=epochs, **curves), arguments)
+    return Case(measure, verdict, lambda made: made.runs(epochs=epochs, **curves), arguments)
 
 
 FURTHER = {"curve": "val_loss", "whole": [1, 90], "early": [1, 40], "factor": 0.9}
@@ -112,57 +116,121 @@ def test_rule(one, tmp_path):
 @pytest.mark.parametrize("one", [one for one in CASES if one.verdict == "consistent"], ids=lambda one: one.measure)
 def test_a_rule_that_needs_more_epochs_is_not_run(one, tmp_path):
     made = Made(tmp_path).run(epochs=2)
-    finding = made.judge(row(one.measure, one.arguments))
-    assert finding.verdict == "not run"
-    assert finding.reason.startswith("trained 2 epochs, the rule needs ")
-    assert finding.difference is None
+    judgement = made.judge(row(one.measure, one.arguments))
+    assert judgement.verdict == "not run"
+    assert judgement.reason.startswith("trained 2 epochs, the rule needs ")
+    assert judgement.difference is None
 
 
 def test_the_reason_names_the_epochs_that_are_needed(tmp_path):
-    finding = Made(tmp_path).run(epochs=2).judge(row("epoch_of_minimum", MINIMUM))
-    assert finding.reason == "trained 2 epochs, the rule needs 90"
+    judgement = Made(tmp_path).run(epochs=2).judge(row("epoch_of_minimum", MINIMUM))
+    assert judgement.reason == "trained 2 epochs, the rule needs 90"
 
 
 def test_a_local_minimum_needs_an_epoch_past_its_range(tmp_path):
-    finding = Made(tmp_path).run(epochs=30, val_loss=VALLEY[:30]).judge(row("local_minimum", LOCAL))
-    assert (finding.verdict, finding.reason) == ("not run", "trained 30 epochs, the rule needs 31")
+    judgement = Made(tmp_path).run(epochs=30, val_loss=VALLEY[:30]).judge(row("local_minimum", LOCAL))
+    assert (judgement.verdict, judgement.reason) == ("not run", "trained 30 epochs, the rule needs 31")
 
 
-def test_most_seeds_decide_and_are_counted(tmp_path):
-    made = Made(tmp_path)
-    for seed, epoch in enumerate([75, 80, 20]):
+def minima(folder: Path, *epochs: int) -> Made:
+    """A training for each epoch, at which the validation loss has its minimum."""
+    made = Made(folder)
+    for seed, epoch in enumerate(epochs):
         made.run(seed=seed, epochs=90, val_loss=steps((epoch - 1, 1.0), (91 - epoch, 0.5)))
-    finding = made.judge(row("epoch_of_minimum", MINIMUM, value="80"))
-    assert finding.verdict == "consistent"
-    assert finding.this_run == "median 75 (20 to 80); holds in 2 of 3 seeds"
-    assert finding.difference == -5
+    return made
 
 
-def test_half_of_the_seeds_is_not_most(tmp_path):
+@pytest.mark.parametrize(
+    ("inside", "outside", "interval", "verdict"),
+    [
+        (6, 0, "0.54 to 1", "consistent"),
+        (8, 1, "0.52 to 1", "consistent"),
+        (7, 1, "0.47 to 1", "undecided"),
+        (5, 0, "0.48 to 1", "undecided"),
+        (1, 1, "0.01 to 0.99", "undecided"),
+        (1, 7, "0 to 0.53", "undecided"),
+        (1, 8, "0 to 0.48", "differs"),
+        (0, 6, "0 to 0.46", "differs"),
+    ],
+)
+def test_known_answer_of_how_many_seeds_decide(inside, outside, interval, verdict, tmp_path):
+    """Intervals of Clopper and Pearson (1934), as in R: binom.test(8, 9) gives 0.5175 to 0.9972."""
+    judgement = minima(tmp_path, *[80] * inside, *[20] * outside).judge(row("epoch_of_minimum", MINIMUM, value="80"))
+    share = f"{inside} of {counted(inside + outside, 'seed')}"
+    assert (judgement.verdict, judgement.reason) == (verdict, f"the rule holds in {share} (95 % interval {interval})")
+
+
+def test_seeds_are_counted(tmp_path):
+    judgement = minima(tmp_path, 75, 80, 20).judge(row("epoch_of_minimum", MINIMUM, value="80"))
+    assert judgement.this_run == "median 75 (20 to 80); holds in 2 of 3 seeds"
+    assert judgement.difference == -5
+
+
+def test_an_epoch_that_is_never_reached_is_shown_as_never(tmp_path):
+    judgement = Made(tmp_path).run(epochs=30).judge(row("epochs_to_reach", REACH, value="15"))
+    assert judgement.this_run == "never; holds in 0 of 1 seed"
+    assert judgement.difference is None
+
+
+@pytest.mark.parametrize(
+    ("seeds_of_b", "curve_of_b", "verdict", "share"),
+    [
+        (6, RISE, "consistent", "6 of 6 seeds (95 % interval 0.54 to 1)"),
+        (6, FALL, "differs", "0 of 6 seeds (95 % interval 0 to 0.46)"),
+        (2, RISE, "undecided", "2 of 2 seeds (95 % interval 0.16 to 1)"),
+    ],
+)
+def test_a_claim_about_several_experiments_is_decided_in_each(seeds_of_b, curve_of_b, verdict, share, tmp_path):
+    """The many seeds of one experiment must not decide for another."""
     made = Made(tmp_path)
-    for seed, epoch in enumerate([80, 20]):
-        made.run(seed=seed, epochs=90, val_loss=steps((epoch - 1, 1.0), (91 - epoch, 0.5)))
-    finding = made.judge(row("epoch_of_minimum", MINIMUM, value="80"))
-    assert (finding.verdict, finding.reason) == ("differs", "the rule holds in 1 of 2 seeds")
+    for experiment, seeds, curve in (("a", 9, RISE), ("b", seeds_of_b, curve_of_b)):
+        made.runs(seeds, experiment=experiment, epochs=100, accuracy=curve)
+    judgement = made.judge(row("trends", {"rising": ["accuracy"], "falling": []}, experiment="a b"))
+    of_each = f"9 of 9 seeds (95 % interval 0.66 to 1) of a and {share} of b"
+    assert (judgement.verdict, judgement.reason) == (verdict, f"the rule holds in {of_each}")
 
 
-def test_an_epoch_that_never_comes_is_told_as_such(tmp_path):
-    finding = Made(tmp_path).run(epochs=30).judge(row("epochs_to_reach", REACH, value="15"))
-    assert finding.this_run == "never; holds in 0 of 1 seed"
-    assert finding.difference is None
+def test_each_reason_for_leaving_trainings_out_is_given_once(tmp_path):
+    made = Made(tmp_path).run(seed=0, epochs=90)
+    for seed, epochs in ((1, 2), (2, 3), (3, 3)):
+        made.run(seed=seed, epochs=epochs)
+    reason = made.judge(row("epoch_of_minimum", MINIMUM, value="80")).reason
+    assert [part.partition(",")[0] for part in reason.split("; ")[1:]] == [
+        "3 seeds left out: trained 2 epochs",
+        "trained 3 epochs",
+    ]
 
 
-def test_a_claim_about_several_experiments_needs_most_of_all_their_runs(tmp_path):
-    arguments = {"rising": ["accuracy"], "falling": []}
-    made = Made(tmp_path).run("a", epochs=100, accuracy=RISE).run("b", epochs=100, accuracy=FALL)
-    finding = made.judge(row("trends", arguments, experiment="a b"))
-    assert (finding.verdict, finding.reason) == ("differs", "the rule holds in 1 of 2 runs")
+@pytest.mark.parametrize(
+    ("epoch", "loss", "message"),
+    [(3, 0.5, "row 2 is of epoch 3, not 2"), (2, "nan", "loss of epoch 2 is nan, not a finite number")],
+)
+def test_a_damaged_history_is_reported_with_its_epoch(epoch, loss, message, tmp_path):
+    file = tmp_path / "history.csv"
+    file.write_text(f"epoch,loss,accuracy,val_loss,val_accuracy\n1,1,1,1,1\n{epoch},{loss},1,1,1\n")
+    with pytest.raises(UserError) as caught:
+        _ = TrainingResults("a", 0, tmp_path).history
+    assert caught.value.messages == [
+        f"{file}: {message}; the file is damaged; delete it and run the same command again"
+    ]
 
 
 @pytest.mark.parametrize("experiment", ["b", "c"])
 def test_without_runs_it_is_not_run(experiment, tmp_path):
     made = Made(tmp_path).run("a")
     made.settings["experiments"]["b"] = {}
-    finding = made.judge(row("epoch_of_minimum", MINIMUM, experiment=experiment))
-    told = {"b": "no runs of b in these results", "c": "the config has no experiment c"}
-    assert (finding.verdict, finding.reason) == ("not run", told[experiment])
+    judgement = made.judge(row("epoch_of_minimum", MINIMUM, experiment=experiment))
+    expected = {"b": "no runs of b in these results", "c": "the config has no experiment c"}
+    assert (judgement.verdict, judgement.reason) == ("not run", expected[experiment])
+
+
+def test_outside_problem_21_a_window_longer_than_the_curve_is_not_applied(tmp_path):
+    arguments = {"curve": "val_loss", "epochs": [1, 10], "late": [8, 10], "window": 11, "factor": 1.5}
+    judgement = Made(tmp_path).run(epochs=10).judge(row("ends_near_best", arguments))
+    assert (judgement.verdict, judgement.reason) == ("not run", "trained 10 epochs, the rule needs 11")
+
+
+def test_outside_problem_21_a_window_that_reaches_before_the_first_epoch_is_undecided(tmp_path):
+    arguments = {"curve": "val_loss", "before": 5, "window": 5, "factor": 0.9, "least_epochs": 10}
+    judgement = Made(tmp_path).run(epochs=10).judge(row("no_further_fall", arguments))
+    assert (judgement.verdict, judgement.reason) == ("undecided", "there are no 5 epochs before epoch 5")

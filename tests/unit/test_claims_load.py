@@ -1,13 +1,14 @@
-"""Reading claims: what is right is read as written, what is wrong is told all at once."""
+"""Reading claims: valid ones are read as written, all errors are reported together."""
 
 import json
 from pathlib import Path
 
 import pytest
 from claims_study import row, write_claims
-from cxrflow.claims.load import COLUMNS, load_claims
+from cxrflow.claims.load import load_claims
 from cxrflow.claims.registry import MEASURES
-from cxrflow.stage.faults import Fault
+from cxrflow.claims.table import COLUMNS, COUNTS_BACKBONES, backbones_compared
+from cxrflow.io.errors import UserError
 
 LEVEL = {"curve": "accuracy", "epoch": 36, "level": 0.9}
 
@@ -15,7 +16,7 @@ LEVEL = {"curve": "accuracy", "epoch": 36, "level": 0.9}
 def faults_of(folder: Path, *rows: dict[str, str]) -> list[str]:
     path = folder / "mine.csv"
     write_claims(path, *rows)
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         load_claims(path)
     return caught.value.messages
 
@@ -91,10 +92,56 @@ def test_ranges_come_as_pairs_and_defaults_are_left_out(tmp_path):
         (row("pooling_saves", statement=" "), "statement is empty"),
     ],
 )
-def test_each_fault_has_its_message(wrong, message, tmp_path):
+def test_each_error_has_its_message(wrong, message, tmp_path):
     messages = faults_of(tmp_path, wrong)
     assert len(messages) == 1
     assert messages[0].startswith(f"mine.csv: one: {message}")
+
+
+def with_arguments(text: str) -> dict[str, str]:
+    return row("level_at_epoch") | {"arguments": text}
+
+
+ENDS = '"curve": "loss", "level": 0.5'
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (with_arguments(f'{{{ENDS}, "epoch": {"1" * 5000}}}'), "arguments have a number with too many digits"),
+        (
+            with_arguments(f'{{{ENDS}, "epoch": {"1" * 4000}}}'),
+            "argument epoch: it should be less than or equal to 100000",
+        ),
+        (with_arguments("[" * 100_000), "arguments are nested too deeply; a measure takes an object of plain values"),
+        (with_arguments('{"curve":' * 5000 + "1" + "}" * 5000), "arguments are nested too deeply"),
+        (
+            with_arguments('{"curve":' + "[" * 300 + "]" * 300 + "}"),
+            "arguments cannot be read (recursion limit exceeded",
+        ),
+        (with_arguments(f'{{{ENDS}, "epoch": 1e999}}'), "argument epoch: it should be a valid integer"),
+        (
+            row("units_as_row", {"row": "one", "inputs": -1}, value="3"),
+            "argument inputs: it should be greater than or equal to 1",
+        ),
+        (
+            row("outcome_of_seeds", {"metric": "loss", "least_seeds": 1}, value="3"),
+            "argument least_seeds: it should be greater than or equal to 2",
+        ),
+    ],
+)
+def test_outside_problem_21_arguments_too_large_to_parse_are_refused(wrong, message, tmp_path):
+    (found,) = faults_of(tmp_path, wrong)
+    assert found.startswith(f"mine.csv: one: {message}") and len(found) < 300
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "inf", "-infinity", "1e999", "9" * 5000])
+@pytest.mark.parametrize("measure", ["outcome_of_seeds", "level_at_epoch"])
+def test_outside_problem_a_value_that_is_not_finite_is_refused(value, measure, tmp_path):
+    arguments = {"outcome_of_seeds": {"metric": "accuracy"}, "level_at_epoch": LEVEL}[measure]
+    (found,) = faults_of(tmp_path, row(measure, arguments, value=value))
+    expected = value if len(value) < 40 else "99999999999999999999… (5,000 characters)"
+    assert found == f"mine.csv: one: value: {expected} is not a finite number; allowed: a finite number, or words"
 
 
 def test_nested_names_are_checked_against_the_claim(tmp_path):
@@ -104,7 +151,7 @@ def test_nested_names_are_checked_against_the_claim(tmp_path):
     assert any("greater than or equal to 1" in message for message in messages)
 
 
-def test_all_faults_are_told_at_once(tmp_path):
+def test_all_errors_are_reported_together(tmp_path):
     messages = faults_of(
         tmp_path,
         row("pooling_saves", id="x"),
@@ -116,24 +163,39 @@ def test_all_faults_are_told_at_once(tmp_path):
     assert [message.split(": ")[1] for message in messages[1:]] == ["y", "z", "z"]
 
 
-def test_a_misspelt_column_is_told(tmp_path):
+def test_a_misspelt_column_is_reported(tmp_path):
     wrong = {("mesure" if key == "measure" else key): value for key, value in row("pooling_saves").items()}
     assert faults_of(tmp_path, wrong) == ["mine.csv: no column 'measure'; did you mean 'mesure'?"]
 
 
-def test_json_without_quotes_around_it_is_told(tmp_path):
+def test_json_without_quotes_around_it_is_reported(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text(",".join(COLUMNS) + '\none,a,curve,1,,,,,It is.,mean_falls,{"early": [1,2]}\n')
-    with pytest.raises(Fault, match="line 2 has 12 cells, the header 11; a cell with commas stands in quotes"):
+    with pytest.raises(
+        UserError, match="line 2 has 12 cells, the header 11; a cell that contains commas must be in quotes"
+    ):
         load_claims(path)
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"", "no column 'id'"), (b"id,\xff\n", "not UTF-8 text")])
-def test_what_is_no_table_is_told(content, message, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty; the first line must name the columns"), (b"id,\xff\0\n", "not a text file")],
+)
+def test_a_file_that_is_not_a_table_is_reported(content, message, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
-    with pytest.raises(Fault, match=message):
+    with pytest.raises(UserError, match=message):
         load_claims(path)
+
+
+def test_claims_may_be_separated_by_semicolons_in_another_encoding(tmp_path, capsys):
+    cells = row("pooling_saves", statement="Größer, kleiner.")
+    path = tmp_path / "mine.csv"
+    path.write_bytes(f"{';'.join(cells)}\n{';'.join(cells.values())}\n".encode("cp1252"))
+    (claim,) = load_claims(path)
+    assert claim.statement == "Größer, kleiner."
+    expected = capsys.readouterr().out.splitlines()
+    assert len(expected) == 2 and "Windows-1252" in expected[0] and "separated by semicolons" in expected[1]
 
 
 def test_every_measure_says_what_it_does_and_takes_json():
@@ -142,3 +204,22 @@ def test_every_measure_says_what_it_does_and_takes_json():
         assert function.__doc__, name
         for _, default in known.fields.values():
             json.dumps(None if default is ... else default)
+
+
+def test_outside_problem_only_backbones_that_claims_compare_are_counted(project, tmp_path):
+    resources = project / "studies/sha_2021"
+    assert backbones_compared(resources / "claims.csv") == ["InceptionV3", "VGG16"]
+    assert backbones_compared(project / "studies/demo/claims.csv") == []
+    path = tmp_path / "mine.csv"
+    compared = row(COUNTS_BACKBONES, {"backbone": "MobileNet", "than": "Xception"})
+    rows = [
+        compared,
+        compared | {"arguments": "{"},
+        compared | {"arguments": "[" * 10_000},
+        compared | {"arguments": "3"},
+        row(COUNTS_BACKBONES, {"backbone": "a", "than": "VGG19"}),
+        row("pooling_saves", {"than": "VGG16"}),
+    ]
+    write_claims(path, *rows)
+    assert backbones_compared(path) == ["MobileNet", "VGG19", "Xception"]
+    assert set(MEASURES[COUNTS_BACKBONES].fields) == {"backbone", "than"}

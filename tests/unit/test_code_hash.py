@@ -1,15 +1,16 @@
-"""The hash of a stage's code sees what runs, and only that."""
+"""The hash of a stage's code covers the code that runs, and nothing else."""
 
 import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cxrflow.machine.packages import PYTHONS
-from cxrflow.stage import code_hash as module
-from cxrflow.stage.code_hash import code_closure, code_hash
+from cxrflow.io import code_hash as module
+from cxrflow.io.code_hash import code_closure, code_hash
+from cxrflow.run.doctor import PYTHONS
 
 
 @pytest.fixture
@@ -25,20 +26,30 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def fresh_hash(name: str = "cxrflow.stage") -> str:
-    for function in (code_closure, module._tree, module._imports, module._syntax):
+CACHED = (code_closure, module._source, module._imports, module._file_of)
+
+
+def forget() -> None:
+    for function in CACHED:
         function.cache_clear()
+
+
+def fresh_hash(name: str = "cxrflow.stage") -> str:
+    forget()
     return code_hash(name)
 
 
 @pytest.fixture(autouse=True)
-def _forget() -> None:
-    fresh = (code_closure, module._tree, module._imports, module._syntax)
-    for function in fresh:
-        function.cache_clear()
+def _forget() -> Iterator[None]:
+    forget()
     yield
-    for function in fresh:
-        function.cache_clear()
+    forget()
+
+
+def written(tree: ast.AST) -> str:
+    parts: list[str] = []
+    module._write(tree, parts, [])
+    return "".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -85,19 +96,19 @@ def test_the_package_itself_counts(package: Path) -> None:
 
 
 def test_closure_of_a_real_stage() -> None:
-    closure = code_closure("cxrflow.split_images")
-    assert {"cxrflow", "cxrflow.split_images", "cxrflow.stage.files", "cxrflow.config.suggest"} <= closure
+    closure = code_closure("cxrflow.stages.split_images")
+    assert {"cxrflow", "cxrflow.stages.split_images", "cxrflow.io.files", "cxrflow.io.words"} <= closure
     assert not any(name.startswith(("cxrflow.training", "cxrflow.evaluation")) for name in closure)
 
 
 def test_training_does_not_depend_on_what_only_shows_or_configures() -> None:
-    closure = code_closure("cxrflow.train_model")
-    shows = ("cxrflow.config.models", "cxrflow.report", "cxrflow.plotting", "cxrflow.claims", "cxrflow.evaluation")
+    closure = code_closure("cxrflow.stages.train_model")
+    shows = ("cxrflow.study.models", "cxrflow.report", "cxrflow.plotting", "cxrflow.claims", "cxrflow.evaluation")
     assert not [name for name in closure if name.startswith(shows)]
 
 
 def test_same_for_every_hash_seed(project: Path) -> None:
-    program = "from cxrflow.stage.code_hash import code_hash; print(code_hash('cxrflow.train_model'))"
+    program = "from cxrflow.io.code_hash import code_hash; print(code_hash('cxrflow.stages.train_model'))"
     seen = {
         subprocess.run(
             [sys.executable, "-c", program],
@@ -123,15 +134,15 @@ def work(x, /, y=None, *z: int, key: str = ..., **rest) -> str:
 class One(dict, metaclass=type): a: int; b: "str" = 1
 """
 # Of that module, by Python 3.11, 3.12 and 3.13.
-HASH = "48bb06774f755b6a"
+HASH = "7fb0f1a7ea507abe"
 
 
 def python_of(version: str) -> str | None:
-    """A Python of some version on this machine: on PATH, or one of pyenv's."""
+    """Find a Python of some version on this machine: on PATH, or in pyenv."""
     found = [shutil.which(f"python{version}"), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
     for program in filter(None, found):
-        told = subprocess.run([program, "-c", "print(1)"], capture_output=True, text=True, check=False)
-        if told.stdout == "1\n":
+        answer = subprocess.run([program, "-c", "print(1)"], capture_output=True, text=True, check=False)
+        if answer.stdout == "1\n":
             return program
     return None
 
@@ -143,12 +154,14 @@ def test_known_hash_of_a_module_with_all_kinds_of_syntax(package: Path) -> None:
 
 @pytest.mark.parametrize("version", PYTHONS)
 def test_same_on_every_python(project: Path, version: str) -> None:
-    """The hash comes from our own writing of the tree: another Python makes no result anew."""
+    """The hash is computed from cxrflow's own serialisation of the tree, so another Python rebuilds no result."""
     program = python_of(version)
     if program is None:
         pytest.skip(f"no Python {version} here")
-    asked = "import sys; from cxrflow.stage.code_hash import code_hash; print(*map(code_hash, sys.argv[1:]))"
-    modules = [f"cxrflow.{file.stem}" for file in sorted((project / "workflow/cxrflow").glob("[a-z]*.py"))]
+    asked = "import sys; from cxrflow.io.code_hash import code_hash; print(*map(code_hash, sys.argv[1:]))"
+    modules = [
+        f"cxrflow.stages.{file.stem}" for file in sorted((project / "workflow/cxrflow/stages").glob("[a-z]*.py"))
+    ]
     run = subprocess.run(
         [program, "-c", asked, *modules, "cxrflow.training.engine"],
         env={"PYTHONPATH": str(project / "workflow")},
@@ -159,21 +172,21 @@ def test_same_on_every_python(project: Path, version: str) -> None:
     assert run.stdout.split() == [*map(code_hash, modules), code_hash("cxrflow.training.engine")]
 
 
-def test_f_strings_that_python_versions_cut_differently() -> None:
-    """Python 3.12.1 puts an empty text behind a nested width; others do not."""
+def test_f_strings_that_python_versions_split_differently() -> None:
+    """Python 3.12.1 puts an empty text after a nested width; other versions do not."""
     tree = ast.parse("f'a{x:>{n}}b'", mode="eval")
     assert isinstance(tree.body, ast.JoinedStr)
-    whole = module._written(tree)
+    whole = written(tree)
     field = tree.body.values[1]
     assert isinstance(field, ast.FormattedValue) and isinstance(field.format_spec, ast.JoinedStr)
     field.format_spec.values.append(ast.Constant(""))
     tree.body.values[2:] = [ast.Constant(""), ast.Constant("b")]
-    assert module._written(tree) == whole
-    assert module._written(ast.parse("f'a{x:>{n}}c'", mode="eval")) != whole
-    assert module._written(ast.parse("f'a{x:<{n}}b'", mode="eval")) != whole
+    assert written(tree) == whole
+    assert written(ast.parse("f'a{x:>{n}}c'", mode="eval")) != whole
+    assert written(ast.parse("f'a{x:<{n}}b'", mode="eval")) != whole
 
 
-def test_a_module_that_came_in_unseen_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_was_imported_unnoticed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cxrflow.sneaked_in", sys)
     with pytest.raises(AssertionError, match="sneaked_in"):
-        module.assert_within_closure("cxrflow.split_images")
+        module.assert_within_closure("cxrflow.stages.split_images")

@@ -1,4 +1,4 @@
-"""The device that Keras runs on: made-up GPUs for what is asked of TensorFlow, real processes for what comes of it."""
+"""The device that Keras runs on: fake GPUs for the calls of TensorFlow, real processes for their effects."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from cxrflow.io.errors import UserError
 from cxrflow.networks.device import device_name, set_up_device
-from cxrflow.stage.faults import Fault
 
 GPUS = [SimpleNamespace(name="/physical_device:GPU:0"), SimpleNamespace(name="/physical_device:GPU:1")]
 
@@ -19,7 +19,7 @@ Asked = list[tuple[Any, ...]]
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """What TensorFlow was asked for, which has begun in this process and would refuse it; it sees two GPUs."""
+    """Record the calls of TensorFlow, which has started in this process and would refuse them; it sees two GPUs."""
     calls: Asked = []
 
     def note(module: Any, name: str, answer: Any = None) -> None:
@@ -47,22 +47,22 @@ def test_gpus_are_found_and_their_memory_grows(asked: Asked, device: str) -> Non
     assert calls_of(asked, "set_inter_op_parallelism_threads") == [(3,)]
 
 
-def test_cpu_leaves_gpus_alone(asked: Asked) -> None:
+def test_cpu_does_not_use_gpus(asked: Asked) -> None:
     assert set_up_device("cpu", 1) == "cpu"
     assert calls_of(asked, "set_visible_devices") == [([], "GPU")]
     assert calls_of(asked, "set_memory_growth") == []
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_determinism_is_asked_for_only_when_wanted(asked: Asked, wanted: bool) -> None:
+def test_determinism_is_requested_only_if_set(asked: Asked, wanted: bool) -> None:
     set_up_device("auto", 1, wanted)
     assert calls_of(asked, "enable_op_determinism") == ([()] if wanted else [])
 
 
-def test_no_gpu_is_the_processor_or_a_fault(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_processor_is_used_or_it_is_an_error(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
     assert set_up_device("auto", 1) == "cpu"
-    with pytest.raises(Fault, match="device: gpu, but tensorflow sees none"):
+    with pytest.raises(UserError, match="device: gpu, but tensorflow finds no GPU"):
         set_up_device("gpu", 1)
 
 
@@ -90,6 +90,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_threads_and_determinism_of_a_real_process() -> None:
     env = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
     command = [sys.executable, "-c", PROCESS, "3", "1"]

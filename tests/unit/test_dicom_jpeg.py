@@ -1,4 +1,4 @@
-"""The kinds of JPEG that DICOM has and Pillow has not, against what was compressed."""
+"""The kinds of JPEG that DICOM uses and Pillow does not read, compared with the values that were compressed."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cxrflow.images.decode import read_image
 from cxrflow.images.dicom_jpeg import jpeg_parameters
-from cxrflow.stage.faults import Fault
+from cxrflow.io.errors import UserError
 from imagecodecs import jpeg8_encode, jpegls_encode
 from made_images import GREY, JPEG_LOSSLESS, JPEG_LS, TWELVE_BITS, dicom_bytes, write
 from pydicom import uid
@@ -15,7 +15,7 @@ COLOUR = np.stack([GREY, 255 - GREY, GREY.T // 2], axis=2)
 
 
 def grey_of(folder: Path, frame: bytes, syntax: uid.UID) -> np.ndarray:
-    """The grey levels of a DICOM file of TWELVE_BITS, shown by their own range, as signed numbers."""
+    """Read the grey levels of a DICOM file of TWELVE_BITS, scaled by their own range, as signed numbers."""
     rgb, _ = read_image(write(folder / "x.dcm", dicom_bytes(TWELVE_BITS, frame, syntax)))
     return np.asarray(rgb)[..., 0].astype(int)
 
@@ -46,7 +46,7 @@ def test_colour_is_taken_as_it_is_stored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frame", "precision"), [(JPEG_LOSSLESS, 16), (JPEG_LS, 16), (jpeg8_encode(TWELVE_BITS, bitspersample=12), 12)]
 )
-def test_a_picture_tells_its_size(frame: bytes, precision: int) -> None:
+def test_a_picture_contains_its_size(frame: bytes, precision: int) -> None:
     wanted = {"rows": 16, "columns": 16, "precision": precision}
     assert jpeg_parameters(frame) == wanted
     comment = b"\xff\xfe\x00\x06text"
@@ -54,6 +54,6 @@ def test_a_picture_tells_its_size(frame: bytes, precision: int) -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xff\xd8", b"\xff\xd8\xff\xd9" * 9, JPEG_LS[:8], b"\xff\xd8" + bytes(99)])
-def test_a_picture_without_a_size_is_told(frame: bytes) -> None:
-    with pytest.raises(Fault, match="its compressed pixels do not tell their size"):
+def test_a_picture_without_a_size_is_reported(frame: bytes) -> None:
+    with pytest.raises(UserError, match="its compressed pixels have no header with their size"):
         jpeg_parameters(frame)

@@ -1,10 +1,11 @@
-"""The locked environments: what they hold, and that they hold the same."""
+"""The locked environments: their contents, and that they agree."""
 
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from cxrflow.run import adapter
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
@@ -86,7 +87,7 @@ def test_conda_environment_holds_the_locked_requirements_with_their_hashes(kind:
 
 
 @pytest.mark.parametrize("kind", CONDA)
-def test_conda_environment_takes_python_from_conda_forge_alone(kind: str) -> None:
+def test_conda_environment_takes_only_python_from_conda_forge(kind: str) -> None:
     environment = conda_environment(kind)
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     assert environment["dependencies"][:2] == ["python=3.12", "pip"]
@@ -98,7 +99,7 @@ def test_dev_holds_all_of_cpu() -> None:
     assert {package: dev.get(package) for package in cpu} == cpu
 
 
-def test_gpu_differs_from_cpu_in_tensorflow_and_cuda_alone() -> None:
+def test_gpu_differs_from_cpu_only_in_tensorflow_and_cuda() -> None:
     cpu, gpu = (
         {key: pin for key, pin in lock_pins(kind).items() if not is_tensorflow_or_cuda(key[0])}
         for kind in ("cpu", "gpu")
@@ -151,5 +152,6 @@ def test_container_installs_the_lock_and_the_python_of_the_conda_environments() 
     installs = re.findall(r"^ *(.*\binstall\b.*)$", recipe, re.MULTILINE)
     assert installs == ["python -m pip install --no-cache-dir --require-hashes -r /opt/cpu.lock"]
     assert "From: python:3.12-" in recipe and conda_environment("cpu")["dependencies"][0] == "python=3.12"
-    snakefile = (ENVS.parent / "Snakefile").read_text(encoding="utf-8")
-    assert 'container: "envs/cxrflow.sif"' in snakefile and "envs/cxrflow.sif envs/cxrflow.def" in recipe
+    snakefile = (ENVS.parent / "workflow/Snakefile").read_text(encoding="utf-8")
+    assert "container: container_image(workflow, PROJECT)" in snakefile
+    assert adapter.IMAGE == "envs/cxrflow.sif" and adapter.BUILD_IMAGE in recipe

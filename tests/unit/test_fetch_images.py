@@ -1,4 +1,4 @@
-"""The images of a list, fetched from a server on this machine: addresses, faults, licences, what is written down."""
+"""Fetch the images of a list from a server on this machine: addresses, errors, licences, the record."""
 
 import re
 import sys
@@ -8,14 +8,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from cxrflow import fetch_images
-from cxrflow.config.read import read_config, read_yaml
-from cxrflow.download.fetch import NotFetched
-from cxrflow.download.transfer import Limits
-from cxrflow.fetch_images import faults_of, licences, wanted_images
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import sha256_of_text
+from cxrflow.io.errors import UserError
+from cxrflow.io.fetch import NotFetched
+from cxrflow.io.files import sha256_of_text
+from cxrflow.io.transfer import Limits
+from cxrflow.stages import fetch_images
+from cxrflow.stages.fetch_images import download_errors, licences, wanted_images
+from cxrflow.study.read import read_config
 from file_server import FileServer, serving
+from study_config import study_config
 
 FILES = {"train/covid/a b.png": b"one", "train/normal/b.png": b"two", "test/covid/c.png": b"three"}
 LIST = pd.DataFrame(
@@ -39,7 +40,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
 
 @pytest.fixture
 def fetch(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`fetch(flag, value …)` runs the stage on the made list."""
+    """`fetch(flag, value …)` runs the stage on the list of this test."""
     LIST.to_csv(tmp_path / "list.csv", index=False)
 
     def run(*more: str) -> pd.DataFrame:
@@ -57,7 +58,7 @@ def fetch(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return run
 
 
-def test_every_image_is_there_and_written_down(fetch: Any, tmp_path: Path) -> None:
+def test_every_image_exists_and_is_recorded(fetch: Any, tmp_path: Path) -> None:
     record = fetch()
     assert {path: (tmp_path / "images" / path).read_bytes() for path in FILES} == FILES
     assert record["image"].tolist() == sorted(FILES)
@@ -67,27 +68,27 @@ def test_every_image_is_there_and_written_down(fetch: Any, tmp_path: Path) -> No
     assert set(record["missing"]) == {""}
 
 
-def test_licences_are_told_once(fetch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_licences_are_reported_once(fetch: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fetch()
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "licences, with the number of images: x: CC BY 4.0 (2); y: not given in the list (1)"
-    assert re.fullmatch(r"3 of 3 files, 0\.0 of at least 0\.0 MB, \d+\.\d MB/s", told[1])
-    assert told[2].endswith("images: 3 of 3 images, all as listed")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "licences, with the number of images: x: CC BY 4.0 (2); y: not given in the list (1)"
+    assert re.fullmatch(r"3 of 3 files, 0\.0 of at least 0\.0 MB, \d+\.\d MB/s", lines[1])
+    assert lines[2].endswith("images: 3 of 3 images, checked against the list")
     fetch()
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_licences_of_the_study(project: Path) -> None:
-    text = licences(pd.read_csv(project / "workflow/resources/study_files.csv", dtype="string"))
+    text = licences(pd.read_csv(project / "studies/sha_2021/images.csv", dtype="string"))
     assert "kermany-2018: CC BY 4.0 (237)" in text
     assert "covid-chestxray-dataset: not given in the list (49), CC BY-NC-ND (10), CC BY-NC-SA (10)" in text
 
 
-def test_a_file_that_no_source_has_is_a_fault_or_a_line(
+def test_a_file_that_no_source_has_is_an_error_or_a_line(
     fetch: Any, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     del server.files["train/normal/b.png"], server.files["test/covid/c.png"]
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         fetch()
     *files, what = caught.value.messages
     assert [re.match(r"(\S+): no source has it: 127\S+: HTTP 404$", one)[1] for one in files] == [  # type: ignore[index]
@@ -107,19 +108,19 @@ def test_a_file_that_no_source_has_is_a_fault_or_a_line(
     assert server.count["train/covid/a%20b.png"] == 1
 
 
-def test_a_file_that_might_be_had_later_is_a_fault_also_with_warn() -> None:
+def test_a_file_that_may_be_available_later_is_an_error_even_with_warn() -> None:
     failed = [NotFetched(f"{n}.png", "host: no connection", False) for n in range(4)]
     nowhere = NotFetched("x.png", "host: HTTP 404", True)
-    faults = faults_of([*failed, nowhere], "warn")
-    assert faults[0] == "4 of the images not fetched, 0.png, 1.png, 2.png and 1 more: host: no connection"
-    assert len(faults) == 2 and faults[1].startswith("start again")
-    assert faults_of([nowhere], "warn") == []
-    assert len(faults_of([*failed, nowhere], "error")) == 3
+    messages = download_errors([*failed, nowhere], "warn")
+    assert messages[0] == "4 images were not downloaded, 0.png, 1.png, 2.png and 1 more: host: no connection"
+    assert len(messages) == 2 and messages[1].startswith("run again")
+    assert download_errors([nowhere], "warn") == []
+    assert len(download_errors([*failed, nowhere], "error")) == 3
 
 
 def test_the_studys_files_have_two_addresses_each(project: Path) -> None:
-    config = read_config(read_yaml(project / "config.yaml"))
-    listed = pd.read_csv(project / "workflow/resources/study_files.csv", dtype="string")
+    config = read_config(study_config())
+    listed = pd.read_csv(project / "studies/sha_2021/images.csv", dtype="string")
     wanted = wanted_images(listed, config.image_sources)
     assert len(wanted) == 306
     assert sum(one.contents.bytes is None for one in wanted) == 1
@@ -132,8 +133,14 @@ def test_the_studys_files_have_two_addresses_each(project: Path) -> None:
     )
 
 
+def test_a_hash_in_upper_case_is_requested_in_lower_case() -> None:
+    table = pd.DataFrame({"path": ["a.png"], "sha256": ["AB" * 32], "git_blob_sha1": ["CD" * 20]}, dtype="string")
+    (wanted,) = wanted_images(table, ["https://nowhere/{sha256}/{git_blob_sha1}"])
+    assert wanted.addresses == (f"https://nowhere/{'ab' * 32}/{'cd' * 20}",)
+
+
 def test_the_studys_list_says_what_each_file_is(project: Path) -> None:
-    listed = pd.read_csv(project / "workflow/resources/study_files.csv", dtype="string")
+    listed = pd.read_csv(project / "studies/sha_2021/images.csv", dtype="string")
     columns = "path,bytes,sha256,git_blob_sha1,source,patient,sex,age,view,licence,subset"
     assert list(listed.columns) == columns.split(",") and len(listed) == 306
     assert listed["git_blob_sha1"].str.fullmatch(r"[0-9a-f]{40}").all()
@@ -142,33 +149,33 @@ def test_the_studys_list_says_what_each_file_is(project: Path) -> None:
 
 
 def test_the_studys_list_is_that_of_the_study(project: Path, study_data: Path) -> None:
-    listed = pd.read_csv(project / "workflow/resources/study_files.csv", dtype="string")
+    listed = pd.read_csv(project / "studies/sha_2021/images.csv", dtype="string")
     wanted = wanted_images(listed, ["https://nowhere/{path}"])
-    lacking = {one.path: told for one in wanted if (told := one.contents.fault_of(study_data / one.path))}
+    lacking = {one.path: why for one in wanted if (why := one.contents.mismatch(study_data / one.path))}
     assert lacking == {"train/covid/covid-19-pneumonia-14-PA.png": "missing"}
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "message"),
     [
-        ({"name": ["a"]}, "no column `path`; it has name"),
+        ({"name": ["a"]}, "no column `path`; the columns are name"),
         ({"path": ["train/a/b.png"]}, "neither `sha256` nor `git_blob_sha1`"),
         ({"path": ["train/a/b.png"], "sha256": ["0" * 64], "bytes": ["many"]}, "'many' is not a whole number"),
         ({"path": ["train/a/b.png"], "sha256": ["0" * 64], "bytes": ["²"]}, "'²' is not a whole number"),
         ({"path": ["train/a/b.png"], "sha256": ["0" * 64], "bytes": ["1" * 5000]}, "1' is not a whole number"),
-        ({"path": ["train/a/b.png"] * 2, "sha256": ["0" * 64] * 2}, "named twice"),
+        ({"path": ["train/a/b.png"] * 2, "sha256": ["0" * 64] * 2}, "listed twice"),
     ],
 )
-def test_lists_that_cannot_be_fetched(table: dict[str, list[str]], told: str) -> None:
-    with pytest.raises(Fault, match=told):
+def test_lists_that_cannot_be_fetched(table: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         wanted_images(pd.DataFrame(table, dtype="string"), ["https://nowhere/{path}"])
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "not JSON"),
-        ("3", "must be an object; allowed keys: connect_seconds"),
+        ("3", "not a JSON object; allowed keys: connect_seconds"),
         ('{"trys": 2}', "trys: unknown; did you mean 'tries'?"),
         ('{"tries": 2.5}', "tries: 2.5 is not a whole number above 0"),
         ('{"read_seconds": 0}', "read_seconds: 0 is not a number above 0"),
@@ -176,10 +183,10 @@ def test_lists_that_cannot_be_fetched(table: dict[str, list[str]], told: str) ->
         ('{"read_seconds": true}', "read_seconds: True is not a number above 0"),
     ],
 )
-def test_limits_that_are_none(text: str, told: str) -> None:
-    with pytest.raises(Fault, match=re.escape(told)):
+def test_invalid_limits(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
         Limits.read(text)
 
 
-def test_limits_are_laid_over_the_usual_ones() -> None:
+def test_limits_override_the_defaults() -> None:
     assert Limits.read('{"tries": 2, "pause_seconds": 0.5}') == Limits(tries=2, pause_seconds=0.5)

@@ -1,4 +1,4 @@
-"""The download of ImageNet weights from a server on this machine: which file is asked for, and that no other is taken."""
+"""Download ImageNet weights from a server on this machine: the right file is requested, and no other is accepted."""
 
 import ast
 import hashlib
@@ -13,13 +13,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from cxrflow import fetch_weights
-from cxrflow.config.backbones import BACKBONES
-from cxrflow.config.models import Config
-from cxrflow.download.transfer import Limits
-from cxrflow.fetch_weights import MD5_UNKNOWN_TO_KERAS, PUBLISHED_AT, fetch_backbone
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import sha256_of_file
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import sha256_of_file
+from cxrflow.io.transfer import Limits
+from cxrflow.stages import fetch_weights
+from cxrflow.stages.fetch_weights import MD5_UNKNOWN_TO_KERAS, PUBLISHED_AT, fetch_backbone
+from cxrflow.study.fields import BACKBONES
+from cxrflow.study.models import Config
 from file_server import FileServer, serving
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
@@ -35,7 +35,7 @@ INCEPTION = (
 
 @pytest.fixture(scope="module")
 def made_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights file of MobileNet, made here, in the old format that the published ones have."""
+    """A new weights file of MobileNet, in the old format of the published ones."""
     path = tmp_path_factory.mktemp("made") / "made.h5"
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, made_model())
@@ -51,7 +51,7 @@ def made_model() -> Any:
 def server(
     made_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FileServer]:
-    """A server that publishes the made file as MobileNet's; the checksum known of that is the made file's."""
+    """A server that publishes this file as MobileNet's, with its checksum."""
     contents = made_weights.read_bytes()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(fetch_weights, "keras_home", lambda: str(tmp_path_factory.getbasetemp() / "no cache"))
@@ -89,16 +89,18 @@ def test_the_published_file_becomes_the_weights_file(
 
 
 def test_another_file_is_never_taken(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The made file is a good weights file of the backbone; it is not the one that was published."""
+    """The file is a valid weights file of the backbone, but not the published one."""
     monkeypatch.setitem(MD5_UNKNOWN_TO_KERAS, MOBILENET, "725ccbd03d61d7ced5b5c4cd17e7d527")
     original = file_utils.get_file
-    with pytest.raises(Fault, match=r"MobileNet: .* cannot be had: .*MD5 differs.*name a weights file or folder"):
+    with pytest.raises(
+        UserError, match=r"MobileNet: .* cannot be downloaded: .*MD5 differs.*set a weights file or folder"
+    ):
         fetch_backbone("MobileNet", [f"{server.address}/{{path}}"], tmp_path, QUICK)
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [".lock"]
-    assert file_utils.get_file is original, "Keras is left as it was"
+    assert file_utils.get_file is original, "Keras is unchanged"
 
 
-def test_inception_is_asked_for_by_keras_own_address_and_checksum(
+def test_inception_is_requested_by_keras_own_address_and_checksum(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -106,7 +108,7 @@ def test_inception_is_asked_for_by_keras_own_address_and_checksum(
     monkeypatch.setattr(
         fetch_weights, "fetch_files", lambda wanted, *rest: asked.extend(wanted) or fetch_files(wanted, *rest)
     )
-    with pytest.raises(Fault, match=r"InceptionV3: .*HTTP 404"):
+    with pytest.raises(UserError, match=r"InceptionV3: .*HTTP 404"):
         fetch_backbone("InceptionV3", [f"{server.address}/{{path}}"], tmp_path, QUICK)
     assert [(one.addresses, one.contents.md5) for one in asked] == [
         ((f"{server.address}/{INCEPTION[0]}",), INCEPTION[1])
@@ -134,13 +136,15 @@ def test_keras_own_cache_is_used_when_it_holds_the_right_file(
 
 
 def test_a_file_without_a_known_checksum_is_not_taken(server: FileServer, tmp_path: Path) -> None:
-    with pytest.raises(Fault, match=r"MobileNetV2: no checksum is known of mobilenet_v2.*name the file as `weights`"):
+    with pytest.raises(
+        UserError, match=r"MobileNetV2: no checksum is known for mobilenet_v2.*set the file as `weights`"
+    ):
         fetch_backbone("MobileNetV2", [f"{server.address}/{{path}}"], tmp_path, QUICK)
     assert server.asked == []
 
 
 def calls_of_get_file() -> Iterator[tuple[str, set[str]]]:
-    """Module of keras.applications and the named arguments, for each download of weights in it."""
+    """List the downloads of weights in keras.applications: module and keyword arguments of each."""
     folder = Path(keras.src.applications.__file__).parent
     for file in sorted(folder.glob("*.py")):
         if file.stem in ("imagenet_utils", "applications_test"):  # no weights
@@ -151,7 +155,7 @@ def calls_of_get_file() -> Iterator[tuple[str, set[str]]]:
 
 
 def test_keras_knows_a_checksum_of_all_other_backbones() -> None:
-    """Every module downloads by the one function that is replaced here; two of them without a checksum."""
+    """All modules use the one function that is replaced here; two of them without a checksum."""
     calls = list(calls_of_get_file())
     modules = {getattr(keras.applications, name).__module__.rpartition(".")[2] for name in BACKBONES}
     assert modules - {module for module, _ in calls} == {"resnet_v2"}, "which builds and loads by resnet"

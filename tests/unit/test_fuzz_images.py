@@ -1,4 +1,4 @@
-"""Damaged image files of every format: each outcome is pixels or a Fault, never another exception."""
+"""Damaged image files of every format: each outcome is pixels or a UserError, never another exception."""
 
 import warnings
 from collections.abc import Iterator
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from cxrflow.images.decode import read_header, read_image
-from cxrflow.stage.faults import Fault, one_line
+from cxrflow.io.errors import UserError, one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bad_images import LARGE, STANDARD, saved
 
-# Every case of docs/images.md, sound or not, and pictures with something to compress.
+# Every case of docs/reference/image_formats.md, valid or not, and pictures with something to compress.
 SEEDS = [*STANDARD.values(), *(saved(LARGE.convert("RGB"), kind) for kind in ("PNG", "JPEG", "TIFF", "WEBP", "BMP"))]
 SEEDS += [saved(LARGE, "TIFF", compression=how) for how in ("tiff_lzw", "tiff_deflate", "jpeg")]
 
-# Three thousand inputs in the fuzz of texts and images together; HYPOTHESIS_PROFILE=search tries 2,000 new ones a test.
+# About 3,000 inputs with the fuzz tests of texts. HYPOTHESIS_PROFILE=search tries 2,000 new ones for each test.
 fuzz = settings(max_examples=max(300, settings().max_examples))
 
 edits = st.lists(
@@ -26,7 +26,7 @@ edits = st.lists(
 
 
 def damaged(content: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
-    """A file with some bytes set, cut out or put in."""
+    """Change, remove or insert some bytes of a file."""
     for kind, share, new in changes:
         place = int(share * len(content))
         behind = {"set": place + len(new), "cut": place + 4 * len(new), "insert": place}[kind]
@@ -45,14 +45,14 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
-def is_used_or_told(file: Path, content: bytes) -> bool:
-    """Whether the file is used; a Fault must be one line, and what is used must be as its header says."""
+def is_used_or_reported(file: Path, content: bytes) -> bool:
+    """Whether the file is used. A UserError must be one line, and a used file must be as its header says."""
     file.write_bytes(content)
     try:
         header = read_header(file)
         rgb, conversions = read_image(file)
-    except Fault as fault:
-        assert len(fault.messages) == 1 and one_line(str(fault)).strip()
+    except UserError as error:
+        assert len(error.messages) == 1 and one_line(str(error)).strip()
         return False
     assert rgb.mode == "RGB" and rgb.size == (header.width, header.height) and all(conversions)
     return True
@@ -61,22 +61,22 @@ def is_used_or_told(file: Path, content: bytes) -> bool:
 @fuzz
 @given(seed=st.sampled_from(SEEDS), changes=edits)
 def test_fuzz_damaged_files(file: Path, seed: bytes, changes: list[tuple[str, float, bytes]]) -> None:
-    is_used_or_told(file, damaged(seed, changes))
+    is_used_or_reported(file, damaged(seed, changes))
 
 
 @fuzz
 @given(seed=st.sampled_from(SEEDS), share=st.floats(0, 1))
 def test_fuzz_files_that_are_cut_off(file: Path, seed: bytes, share: float) -> None:
-    is_used_or_told(file, seed[: int(share * len(seed))])
+    is_used_or_reported(file, seed[: int(share * len(seed))])
 
 
 @fuzz
 @given(seed=st.sampled_from(SEEDS), other=st.sampled_from(SEEDS), share=st.floats(0, 0.5))
 def test_fuzz_heads_on_other_bodies(file: Path, seed: bytes, other: bytes, share: float) -> None:
-    is_used_or_told(file, seed[: int(share * len(seed))] + other[int(share * len(other)) :])
+    is_used_or_reported(file, seed[: int(share * len(seed))] + other[int(share * len(other)) :])
 
 
 @fuzz
 @given(head=st.sampled_from([seed[:132] for seed in SEEDS] + [b"", b"\xff\xd8", b"BM"]), body=st.binary(max_size=300))
 def test_fuzz_noise(file: Path, head: bytes, body: bytes) -> None:
-    is_used_or_told(file, head + body)
+    is_used_or_reported(file, head + body)

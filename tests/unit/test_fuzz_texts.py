@@ -1,4 +1,4 @@
-"""Configs and CSVs as no one should write them: each outcome is a result or a Fault of one-line messages, nothing else."""
+"""Malformed configs and CSVs: each gives a result or a UserError with one-line messages, and no other exception."""
 
 import copy
 from collections.abc import Callable
@@ -8,27 +8,31 @@ from typing import Any
 import pandas as pd
 import pytest
 from cxrflow.claims.load import load_claims
-from cxrflow.config.read import laid_over, read_config, read_yaml
-from cxrflow.download.fetch import lies_below
-from cxrflow.fetch_images import licences, wanted_images
-from cxrflow.images.listing import LAYOUTS, Patients, list_images
-from cxrflow.split_images import split_by_table
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.tables import read_csv_as_text
+from cxrflow.images.columns import read_image_list
+from cxrflow.images.listing import LAYOUTS, list_images
+from cxrflow.io.errors import UserError
+from cxrflow.io.fetch import is_below
+from cxrflow.io.tables import read_csv_as_text
+from cxrflow.stages.fetch_images import licences, wanted_images
+from cxrflow.stages.split_images import split_by_table
+from cxrflow.study.merging import merge_keys
+from cxrflow.study.read import read_config
+from cxrflow.study.yaml_files import read_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from study_config import study_config
 
 PROJECT = Path(__file__).resolve().parents[2]
-STUDY = read_yaml(PROJECT / "config.yaml")
+STUDY = study_config()
 STUDY_TEXT = (PROJECT / "config.yaml").read_bytes()
 IMAGE_LIST = (
     b"path,label,split,patient\ncovid/a.png,covid,training,p\nnormal/b.png,normal,test,\ncovid/c.png,covid,,q\n"
 )
 TO_FETCH = b"path,bytes,sha256,git_blob_sha1,licence\ntrain/covid/a.png,12,%064d,,CC0\ntest/b.png,,,%040d,\n" % (1, 2)
 SPLIT = b"image,subset\ncovid/a.png,training\nnormal/b.png,test\n"
-CLAIMS = b"".join((PROJECT / "examples/demo_claims.csv").read_bytes().splitlines(keepends=True)[:6])
+CLAIMS = b"".join((PROJECT / "studies/demo/claims.csv").read_bytes().splitlines(keepends=True)[:6])
 
-# Three thousand inputs in the fuzz of texts and images together; HYPOTHESIS_PROFILE=search tries 2,000 new ones a test.
+# About 3,000 inputs with the fuzz tests of images. HYPOTHESIS_PROFILE=search tries 2,000 new ones for each test.
 fuzz = settings(max_examples=max(300, settings().max_examples))
 
 words = st.sampled_from([*STUDY, *STUDY["experiments"]["binary_inception_v3"], "like", "layout", "patients", "kind"])
@@ -43,18 +47,18 @@ edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), st.binary(max_siz
 
 
 def edited(content: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
-    """Some bytes taken out, others put in their place."""
+    """Replace some bytes by others."""
     for share, length, new in changes:
         place = int(share * len(content))
         content = content[:place] + new + content[place + length :]
     return content
 
 
-def result_or_fault(function: Callable[[], Any]) -> Any:
+def result_or_error(function: Callable[[], Any]) -> Any:
     try:
         return function()
-    except Fault as fault:
-        assert fault.messages and all(message.strip() for message in fault.messages)
+    except UserError as error:
+        assert error.messages and all(message.strip() for message in error.messages)
         return None
 
 
@@ -66,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @fuzz
 @given(changes=st.dictionaries(words | st.text(max_size=5) | st.integers() | st.none(), values, max_size=3))
 def test_fuzz_of_configs_by_any_values(changes: dict[Any, Any]) -> None:
-    result_or_fault(lambda: read_config({**STUDY, **changes}))
+    result_or_error(lambda: read_config({**STUDY, **changes}))
 
 
 @fuzz
@@ -80,20 +84,22 @@ def test_fuzz_of_configs_by_one_value_anywhere(data: st.DataObject, value: Any) 
             break
         place = place[key]
     place[key] = value
-    result_or_fault(lambda: read_config(raw))
+    result_or_error(lambda: read_config(raw))
 
 
 @fuzz
 @given(changes=edits)
 def test_fuzz_of_yaml(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
     (folder / "config.yaml").write_bytes(edited(STUDY_TEXT, changes))
-    result_or_fault(lambda: read_config(laid_over(STUDY, read_yaml(folder / "config.yaml"))))
+    result_or_error(lambda: read_config(merge_keys(STUDY, read_yaml(folder / "config.yaml"))))
 
 
 @fuzz
-@given(changes=edits, layout=st.sampled_from(LAYOUTS), column=st.sampled_from([None, "patient", "p"]))
+@given(
+    changes=edits, layout=st.sampled_from(LAYOUTS), columns=st.sampled_from([{}, {"patient": "p"}, {"path": "label"}])
+)
 def test_fuzz_of_image_lists(
-    folder: Path, changes: list[tuple[float, int, bytes]], layout: str, column: str | None
+    folder: Path, changes: list[tuple[float, int, bytes]], layout: str, columns: dict[str, str]
 ) -> None:
     (folder / "list.csv").write_bytes(edited(IMAGE_LIST, changes))
     for name in ("covid", "normal"):
@@ -101,10 +107,10 @@ def test_fuzz_of_image_lists(
             (folder / subset / name).mkdir(parents=True, exist_ok=True)
 
     def listed() -> Any:
-        table = read_csv_as_text(folder / "list.csv", "image_list")
-        return list_images(folder, ["covid", "normal"], layout, table, Patients(column=column))
+        table = read_image_list(folder / "list.csv", columns=columns).as_frame()
+        return list_images(folder, ["covid", "normal"], layout, table)
 
-    index = result_or_fault(listed)
+    index = result_or_error(listed)
     if index is not None:
         assert not any(image.startswith("/") or ".." in image.split("/") for image in index["image"])
 
@@ -120,7 +126,7 @@ def index(folder: Path) -> pd.DataFrame:
 def test_fuzz_of_splits(folder: Path, index: pd.DataFrame, changes: list[tuple[float, int, bytes]]) -> None:
     (folder / "split.csv").write_bytes(edited(SPLIT, changes))
     table = lambda: read_csv_as_text(folder / "split.csv", "split")  # noqa: E731
-    result_or_fault(lambda: split_by_table(index.assign(status="ok"), ["covid", "normal"], table()))
+    result_or_error(lambda: split_by_table(index.assign(status="ok"), ["covid", "normal"], table()))
 
 
 @fuzz
@@ -128,10 +134,10 @@ def test_fuzz_of_splits(folder: Path, index: pd.DataFrame, changes: list[tuple[f
 def test_fuzz_of_lists_to_fetch(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
     (folder / "fetch.csv").write_bytes(edited(TO_FETCH, changes))
     table = lambda: read_csv_as_text(folder / "fetch.csv", "image_list")  # noqa: E731
-    wanted = result_or_fault(lambda: wanted_images(table(), ["https://nowhere/{path}", "https://nowhere/{sha256}"]))
-    result_or_fault(lambda: licences(table()))
+    wanted = result_or_error(lambda: wanted_images(table(), ["https://nowhere/{path}", "https://nowhere/{sha256}"]))
+    result_or_error(lambda: licences(table()))
     for one in wanted or []:
-        if lies_below(folder, one.path):
+        if is_below(folder, one.path):
             assert (folder / one.path).resolve().is_relative_to(folder.resolve())
 
 
@@ -139,11 +145,11 @@ def test_fuzz_of_lists_to_fetch(folder: Path, changes: list[tuple[float, int, by
 @given(changes=edits)
 def test_fuzz_of_claims(folder: Path, changes: list[tuple[float, int, bytes]]) -> None:
     (folder / "claims.csv").write_bytes(edited(CLAIMS, changes))
-    result_or_fault(lambda: load_claims(folder / "claims.csv"))
+    result_or_error(lambda: load_claims(folder / "claims.csv"))
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.system [touch GOT_OUT]", "a: !!python/name:os.system"])
 def test_yaml_makes_no_objects(folder: Path, text: str) -> None:
     (folder / "config.yaml").write_text(text)
-    with pytest.raises(Fault, match="not valid YAML"):
+    with pytest.raises(UserError, match="not valid YAML"):
         read_yaml(folder / "config.yaml")

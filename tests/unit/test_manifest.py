@@ -1,4 +1,4 @@
-"""The manifest as a file: what is written is read again, an epoch at a time, and never half a file."""
+"""The manifest as a file: it is read back as written, one epoch at a time, and never left incomplete."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from cxrflow.augmentation.draw import NUMBERS
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
-from cxrflow.config.images import Augmentation
-from cxrflow.plan_augmentation import plan_augmentation
-from cxrflow.stage.faults import Fault
+from cxrflow.io.errors import UserError
+from cxrflow.stages.plan_augmentation import plan_augmentation
+from cxrflow.study.images import Augmentation
 
 RANGES = Augmentation().model_dump(exclude={"without_effect"})
 SPLIT = pd.DataFrame(
@@ -63,8 +63,8 @@ def test_an_epoch_of_more_than_a_million_rows_stays_one_row_group(tmp_path: Path
     assert len(read_epoch(manifest, 1)) == count
 
 
-def test_of_other_epochs_nothing_is_read(tmp_path: Path) -> None:
-    """Their bytes may be anything."""
+def test_nothing_of_other_epochs_is_read(tmp_path: Path) -> None:
+    """Their bytes do not matter."""
     manifest = tmp_path / "epochs_3.parquet"
     write_manifest(manifest, epochs(3))
     metadata = pq.ParquetFile(manifest).metadata
@@ -83,7 +83,7 @@ def test_of_other_epochs_nothing_is_read(tmp_path: Path) -> None:
 
 
 def test_epochs_are_taken_one_at_a_time(tmp_path: Path) -> None:
-    """The next epoch is asked for when the one before it has been written: none waits in memory."""
+    """The next epoch is drawn after the last one was written, so none waits in memory."""
     manifest = tmp_path / "epochs_3.parquet"
     sizes = []
 
@@ -106,27 +106,27 @@ def test_nothing_is_left_when_an_epoch_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_epoch_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_epoch(tmp_path: Path) -> None:
     manifest = tmp_path / "epochs_4.parquet"
     write_manifest(manifest, epochs(4))
     for epoch in (0, 5):
-        with pytest.raises(Fault, match=f"has no epoch {epoch}; its epochs are 1 to 4"):
+        with pytest.raises(UserError, match=f"has no epoch {epoch}; it has the epochs 1 to 4"):
             read_epoch(manifest, epoch)
 
 
-def test_files_that_are_no_manifests(tmp_path: Path) -> None:
+def test_files_that_are_not_manifests(tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("no Parquet")
-    with pytest.raises(Fault, match="is no Parquet file"):
+    with pytest.raises(UserError, match="is not a Parquet file"):
         read_epoch(tmp_path / "text.parquet", 1)
     SPLIT.to_parquet(tmp_path / "split.parquet")
-    with pytest.raises(Fault, match="has no epochs"):
+    with pytest.raises(UserError, match="has no epochs"):
         read_epoch(tmp_path / "split.parquet", 1)
     pd.concat(epochs(2)).to_parquet(tmp_path / "one_group.parquet", index=False)
-    with pytest.raises(Fault, match="row groups of several epochs"):
+    with pytest.raises(UserError, match="a row group has several epochs"):
         read_epoch(tmp_path / "one_group.parquet", 1)
 
 
-def test_no_epochs_is_a_fault(tmp_path: Path) -> None:
-    with pytest.raises(Fault, match="at least one epoch"):
+def test_no_epochs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least one epoch"):
         write_manifest(tmp_path / "epochs_0.parquet", [])
     assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,8 @@
-"""Files and names that come from elsewhere are data: none is run, none leads out of the results folder.
+"""Files and names from elsewhere are data: they are not executed, and do not lead out of the results folder.
 
-What is held elsewhere: commands of rules are quoted (test_rules, test_odd_images), pages and plots escaped
-(test_assemble_report, test_plot_style), downloads stay in their folder (test_download_fault), networks that hold code are not
-loaded (test_predict_images), images, configs and tables are fuzzed (test_fuzz_images, test_fuzz_texts).
+Other tests check that commands of rules are quoted (test_rules, test_odd_images), pages and plots escaped
+(test_assemble_report, test_plot_style), downloads stay in their folder (test_transfer), and networks with code are not
+loaded (test_predict_images). Images, configs and tables are fuzzed (test_fuzz_images, test_fuzz_texts).
 """
 
 import ast
@@ -13,23 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cxrflow.config.read import read_config, read_yaml
-from cxrflow.stage.faults import Fault
+from cxrflow.io.errors import UserError
+from cxrflow.study.read import read_config
+from study_config import study_config
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted((PROJECT / "workflow").rglob("*.py"))
 TREES = {file.relative_to(PROJECT).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
 TEMPLATES = sorted((PROJECT / "workflow/report").rglob("*.j2"))
-RULES = [PROJECT / "Snakefile", *sorted((PROJECT / "workflow/rules").glob("*.smk"))]
+RULES = [
+    *map(PROJECT.joinpath, ("Snakefile", "workflow/Snakefile")),
+    *sorted((PROJECT / "workflow/rules").glob("*.smk")),
+]
 
-# Modules that make objects of a file's bytes, or that write files where an archive says.
+# Modules that create objects from a file's bytes, or write files to the paths in an archive.
 UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "shelve"}
 UNPACKING = {"tarfile", "unpack_archive", "extract", "extractall", "_extract_member"}
 RUNNING = {"eval", "exec", "compile", "system", "popen", "getoutput", "getstatusoutput", "read_pickle"}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """The modules, and what of them, that a tree imports."""
+    """List the modules that a syntax tree imports, and the names imported from them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (part for name in node.names for part in name.name.split("."))
@@ -39,7 +43,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def calls(tree: ast.AST, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Calls of functions by the last part of their names: that as written, and their keywords that are plain values."""
+    """Find calls of functions by the last part of their names: the name as written, and keywords with constant values."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
@@ -49,12 +53,12 @@ def calls(tree: ast.AST, *names: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def everywhere(*names: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """File, name as written and keywords of every call of these functions in the package."""
+    """List every call of these functions in the package: file, name as written, and keywords."""
     return [(file, *call) for file, tree in TREES.items() for call in calls(tree, *names)]
 
 
-def test_there_is_something_to_look_at() -> None:
-    assert len(TREES) > 100 and len(TEMPLATES) > 10 and len(RULES) == 9
+def test_the_package_is_found() -> None:
+    assert len(TREES) > 100 and len(TEMPLATES) > 10 and len(RULES) == 11
 
 
 def test_nothing_is_unpickled() -> None:
@@ -65,7 +69,7 @@ def test_nothing_is_unpickled() -> None:
     assert [call for call in arrays if call[2].get("allow_pickle") is not False] == []
 
 
-def test_networks_are_loaded_in_one_place_after_a_look_at_them() -> None:
+def test_networks_are_loaded_in_one_place_after_a_check() -> None:
     loads = everywhere("load_model", "model_from_json", "deserialize", "deserialize_keras_object")
     assert loads == [
         ("workflow/cxrflow/networks/load.py", "keras.saving.load_model", {"compile": False, "safe_mode": True})
@@ -73,11 +77,12 @@ def test_networks_are_loaded_in_one_place_after_a_look_at_them() -> None:
     assert everywhere("enable_unsafe_deserialization") == []
 
 
+@pytest.mark.slow
 def test_a_config_that_is_a_program_for_snakemake_is_not_run_by_the_doctor(tmp_path: Path) -> None:
     got_out = tmp_path / "GOT_OUT"
     program = tmp_path / "theirs.yaml"
     program.write_text(f"__use_yte__: true\n__definitions__:\n  - open({str(got_out)!r}, 'w')\nname: ?str(1)\n")
-    command = [sys.executable, "-m", "cxrflow.doctor", "--lock", str(PROJECT / "envs/cpu.lock")]
+    command = [sys.executable, "-m", "cxrflow.run.doctor", "--lock", str(PROJECT / "envs/cpu.lock")]
     command += ["--config", str(PROJECT / "config.yaml"), str(program)]
     doctor = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert doctor.returncode == 1
@@ -85,15 +90,15 @@ def test_a_config_that_is_a_program_for_snakemake_is_not_run_by_the_doctor(tmp_p
     assert not got_out.exists()
 
 
-def test_yaml_makes_plain_values_alone() -> None:
+def test_yaml_creates_only_plain_values() -> None:
     names = ("load", "load_all", "full_load", "unsafe_load", "unsafe_load_all", "full_load_all")
     loads = [(file, name) for file, name, _ in everywhere(*names) if name.startswith("yaml.")]
-    assert loads == [("workflow/cxrflow/config/set_values.py", "yaml.load")]
+    assert loads == [("workflow/cxrflow/study/run.py", "yaml.load")]
     text = (PROJECT / loads[0][0]).read_text()
     assert text.count("yaml.load(") == text.count("Loader=yaml.BaseLoader") == 1
 
 
-def test_no_text_is_run() -> None:
+def test_no_text_is_executed() -> None:
     other = {"re.compile", "model.compile", "platform.system"}
     assert [call for call in everywhere(*RUNNING) if call[1] not in other] == []
     programs = everywhere("run", "Popen", "call", "check_call", "check_output")
@@ -106,7 +111,7 @@ def test_no_archive_is_unpacked() -> None:
     assert everywhere(*UNPACKING) == []
 
 
-def test_pages_escape_what_they_show() -> None:
+def test_pages_escape_their_values() -> None:
     environments = everywhere("Environment", "Template", "from_string")
     assert [(name, words["autoescape"]) for _, name, words in environments] == [("Environment", True)]
     for template in TEMPLATES:
@@ -144,12 +149,12 @@ OUTSIDE = [
 
 @pytest.fixture(scope="module")
 def study() -> dict[str, Any]:
-    return {**read_yaml(PROJECT / "config.yaml"), "images": "images"}
+    return {**study_config(), "images": "images"}
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("place", ["name", "task", "experiment", "class", "positive", "only"])
-def test_names_that_lead_elsewhere_are_refused(study: dict[str, Any], place: str, name: str) -> None:
+def test_names_that_leave_the_folder_are_refused(study: dict[str, Any], place: str, name: str) -> None:
     """Names of the config become names of folders and words of commands."""
     binary = {"classes": ["covid", "normal"], "positive": "covid"}
     changes: dict[str, Any] = {
@@ -160,5 +165,5 @@ def test_names_that_lead_elsewhere_are_refused(study: dict[str, Any], place: str
         "positive": {"tasks": {**study["tasks"], "other": {**binary, "positive": name}}},
         "only": {"only": [name]},
     }
-    with pytest.raises(Fault):
+    with pytest.raises(UserError):
         read_config({**study, **changes[place]})

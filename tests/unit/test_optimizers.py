@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 def apply_gradients(optimizer: Any, steps: int, scale: float = 0.1) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Variables before and after some given gradients."""
+    """Return variables before and after some given gradients."""
     random = np.random.default_rng(0)
     initial = [random.normal(size=shape).astype(np.float32) for shape in SHAPES]
     variables = [keras.Variable(values) for values in initial]
@@ -41,21 +41,31 @@ def test_fused_adam_is_keras_adam(learning_rate: float, clip: float | None) -> N
         assert np.linalg.norm(mine - start) > 10 * learning_rate
 
 
-def test_the_config_names_it() -> None:
+def test_the_config_selects_it() -> None:
     adam = make_optimizer(SETTINGS)
     assert isinstance(adam, FusedAdam)
     assert float(adam.learning_rate) == 0.25
     assert (adam.beta_1, adam.beta_2, adam.epsilon, adam.global_clipnorm) == (0.9, 0.999, 1e-7, None)
     adamw = make_optimizer({**SETTINGS, "optimizer": "adamw", "weight_decay": 0.5})
     assert isinstance(adamw, keras.optimizers.AdamW) and adamw.weight_decay == 0.5
+    rmsprop = make_optimizer({**SETTINGS, "optimizer": "rmsprop", "momentum": 0.75, "gradient_clip_norm": 2.0})
+    assert isinstance(rmsprop, keras.optimizers.RMSprop) and (rmsprop.momentum, rmsprop.global_clipnorm) == (0.75, 2.0)
+    assert (rmsprop.rho, rmsprop.epsilon, rmsprop.centered) == (0.9, 1e-7, False)
     sgd = make_optimizer({**SETTINGS, "optimizer": "sgd", "momentum": 0.75, "gradient_clip_norm": 2.0})
     assert isinstance(sgd, keras.optimizers.SGD) and (sgd.momentum, sgd.global_clipnorm) == (0.75, 2.0)
 
 
 def by_hand(settings: dict[str, Any], weights: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
-    """Sutskever et al. 2013 (momentum), Kingma and Ba 2015 (adam), Loshchilov and Hutter 2019 (adamw), in double precision."""
+    """In double precision: Tieleman and Hinton 2012 (rmsprop), Sutskever et al. 2013 (momentum), Kingma and Ba 2015 (adam),
+    Loshchilov and Hutter 2019 (adamw).
+    """
     rate, velocity, first, second = settings["learning_rate"], 0.0, 0.0, 0.0
     for step, gradient in enumerate(gradients, start=1):
+        if settings["optimizer"] == "rmsprop":
+            second = 0.9 * second + 0.1 * gradient**2
+            velocity = settings["momentum"] * velocity + rate * gradient / np.sqrt(second + 1e-7)
+            weights = weights - velocity
+            continue
         if settings["optimizer"] == "sgd":
             velocity = settings["momentum"] * velocity - rate * gradient
             weights = weights + velocity
@@ -75,8 +85,10 @@ def by_hand(settings: dict[str, Any], weights: np.ndarray, gradients: list[np.nd
         {"optimizer": "adamw", "weight_decay": 0.5},
         {"optimizer": "sgd"},
         {"optimizer": "sgd", "momentum": 0.9},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "rmsprop", "momentum": 0.9},
     ],
-    ids=["adam", "adamw", "sgd", "momentum"],
+    ids=["adam", "adamw", "sgd", "momentum", "rmsprop", "rmsprop with momentum"],
 )
 def test_steps_are_those_of_the_formulas(changes: dict[str, Any]) -> None:
     settings = {**SETTINGS, "learning_rate": 0.01, **changes}
@@ -92,7 +104,7 @@ def test_steps_are_those_of_the_formulas(changes: dict[str, Any]) -> None:
 
 
 def test_gradient_clip_norm_is_that_of_all_gradients_together() -> None:
-    """Plain SGD with rate 1 moves by the gradients themselves: far longer ones are cut to the norm."""
+    """Plain SGD with rate 1 moves by the gradients themselves; much longer ones are clipped to the norm."""
     settings = {**SETTINGS, "optimizer": "sgd", "learning_rate": 1.0, "gradient_clip_norm": 0.125}
     before, after = apply_gradients(make_optimizer(settings), 1)
     moved = np.concatenate([(new - old).ravel() for old, new in zip(before, after, strict=True)])
@@ -106,6 +118,8 @@ def test_optimizers_differ() -> None:
         {"optimizer": "sgd"},
         {"optimizer": "sgd", "momentum": 0.9},
         {"optimizer": "sgd", "gradient_clip_norm": 0.1},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "rmsprop", "momentum": 0.9},
     ]
     ends = [
         apply_gradients(make_optimizer({**SETTINGS, "learning_rate": 0.01, **c}), 3)[1][0].tobytes() for c in changes

@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 from cxrflow.phantoms.files import draw_form, encode
-from cxrflow.phantoms.streams import stream
+from cxrflow.phantoms.texture import random_stream
 from PIL import Image
 
-FORMS = [draw_form(stream("form", number)) for number in range(300)]
+FORMS = [draw_form(random_stream("form", number)) for number in range(300)]
 
 
 def test_sizes_modes_and_formats() -> None:
@@ -21,7 +21,7 @@ def test_sizes_modes_and_formats() -> None:
     assert {form.suffix for form in FORMS} == {"png", "jpg", "jpeg"}
 
 
-def test_a_file_is_what_its_form_says_and_shows_the_film() -> None:
+def test_a_file_has_the_given_format_and_shows_the_film() -> None:
     across, down = np.meshgrid(np.arange(224), np.arange(224))
     grey = (across / 2 + down / 2).astype(np.uint8)
     for form in {(form.format, form.mode): form for form in FORMS}.values():

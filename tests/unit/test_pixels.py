@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from cxrflow.cache_pixels import cache_pixels
 from cxrflow.images.decode import RESAMPLING, decode_image
 from cxrflow.images.fingerprint import fingerprint, stamps_of
 from cxrflow.images.pixels import open_pixels, stack_pixels
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import sha256_of_file, write_table
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import sha256_of_file, write_table
+from cxrflow.stages.cache_pixels import cache_pixels
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
@@ -38,7 +38,7 @@ def test_decoding_of_the_study_is_that_of_keras(study_data: Path) -> None:
         np.testing.assert_array_equal(decode_image(file, 224, "nearest"), peer)
 
 
-def test_the_cache_gives_back_what_was_decoded(image_folder: Path, tmp_path: Path) -> None:
+def test_the_cache_returns_the_decoded_pixels(image_folder: Path, tmp_path: Path) -> None:
     images = [f"train/covid/covid_{number}.png" for number in (3, 0, 5)]
     assert cache_pixels(tmp_path / "covid.npy", image_folder, [(image, "") for image in images], 24, "nearest") == 3
     write_table(tmp_path / "covid.csv", pd.DataFrame({"image": images}))
@@ -51,16 +51,16 @@ def test_the_cache_gives_back_what_was_decoded(image_folder: Path, tmp_path: Pat
 
 
 def test_names_of_digits_are_names(tmp_path: Path) -> None:
-    """A listed file may be named by a number alone."""
+    """The name of a listed file may be a number."""
     np.save(tmp_path / "a.npy", np.zeros((3, 4, 4, 3), np.uint8))
     write_table(tmp_path / "a.csv", pd.DataFrame({"image": ["007", "1", "2e5"], "sha256": ["0", "1", "2"]}))
     assert list(open_pixels([tmp_path / "a.npy"])) == ["007", "1", "2e5"]
 
 
-def test_a_cache_whose_names_do_not_fit(tmp_path: Path) -> None:
+def test_a_cache_with_other_names(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 4, 4, 3), np.uint8))
     write_table(tmp_path / "a.csv", pd.DataFrame({"image": ["x"]}))
-    with pytest.raises(Fault, match=r"a\.npy: 2 images, but 1 lines"):
+    with pytest.raises(UserError, match=r"a\.npy: 2 images, but 1 rows"):
         open_pixels([tmp_path / "a.npy"])
 
 
@@ -83,14 +83,14 @@ def hashed(root: Path, *images: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_array_is_that_of_numpy(image_folder: Path, tmp_path: Path, workers: int) -> None:
-    """Written a few images at a time, it has the bytes of one that is saved whole."""
+    """Written a few images at a time, it has the same bytes as one saved in one go."""
     images = [file.relative_to(image_folder).as_posix() for file in sorted(image_folder.rglob("*.png"))] * 9
     cache_pixels(tmp_path / "a.npy", image_folder, [(image, "") for image in images], 8, "box", workers=workers)
     np.save(tmp_path / "b.npy", np.stack([decode_image(image_folder / image, 8, "box") for image in images]))
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
-def test_the_store_knows_contents_not_names(image_folder: Path, tmp_path: Path) -> None:
+def test_the_store_uses_contents_not_names(image_folder: Path, tmp_path: Path) -> None:
     first, array, store = image_folder / "train/covid/covid_0.png", tmp_path / "a.npy", tmp_path / "store"
     names = [f"train/covid/copy_{number}.png" for number in range(40)]
     for name in names:
@@ -105,10 +105,10 @@ def test_the_store_knows_contents_not_names(image_folder: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-1], lambda whole: bytes(len(whole)), lambda whole: b""])
-def test_a_stored_image_that_is_not_whole_is_decoded_again(
+def test_an_incomplete_stored_image_is_decoded_again(
     image_folder: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    """As a power cut leaves files."""
+    """As after a power cut."""
     array, store = tmp_path / "a.npy", tmp_path / "store"
     images = hashed(image_folder, "train/covid/covid_0.png", "train/covid/covid_1.png")
     assert cache_pixels(array, image_folder, images, 8, "nearest", store) == 2
@@ -120,11 +120,11 @@ def test_a_stored_image_that_is_not_whole_is_decoded_again(
     assert array.read_bytes() == whole
 
 
-def test_an_image_that_is_not_the_indexed_one_leaves_the_array_as_it_was(image_folder: Path, tmp_path: Path) -> None:
+def test_an_image_that_differs_from_the_index_leaves_the_array_unchanged(image_folder: Path, tmp_path: Path) -> None:
     images = hashed(image_folder, "train/covid/covid_0.png", "train/covid/covid_1.png")
     cache_pixels(tmp_path / "a.npy", image_folder, images, 8, "nearest")
     before = (tmp_path / "a.npy").read_bytes()
     shutil.copyfile(image_folder / "train/covid/covid_2.png", image_folder / "train/covid/covid_1.png")
-    with pytest.raises(Fault, match=r"covid_1\.png: has changed since it was indexed; give the same command again"):
+    with pytest.raises(UserError, match=r"covid_1\.png: has changed since it was indexed; run the same command again"):
         cache_pixels(tmp_path / "a.npy", image_folder, images, 9, "nearest", tmp_path / "store")
     assert (tmp_path / "a.npy").read_bytes() == before and list(tmp_path.glob(".part-*")) == []

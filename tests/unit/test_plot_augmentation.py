@@ -1,4 +1,4 @@
-"""The sheet of the augmentation: the right pictures, and only those that may be shown."""
+"""The augmentation sheet: the right pictures, and only those that may be shown."""
 
 import base64
 import io
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cxrflow import plot_augmentation
 from cxrflow.augmentation.manifest import read_epoch, write_manifest
-from cxrflow.augmentation.picture import seen_picture
-from cxrflow.config.images import Augmentation
-from cxrflow.plan_augmentation import plan_augmentation
-from cxrflow.plot_augmentation import EPOCHS, PER_CLASS, TILE, choose_images, credit_line, sheet_figure, tiles_of
+from cxrflow.augmentation.transform import transformed_picture
+from cxrflow.io.files import read_json, write_table
 from cxrflow.plotting.style import styled, write_figure
-from cxrflow.stage.files import read_json, write_table
+from cxrflow.stages import plot_augmentation
+from cxrflow.stages.plan_augmentation import plan_augmentation
+from cxrflow.stages.plot_augmentation import EPOCHS, PER_CLASS, TILE, choose_images, credit_line, sheet_figure, tiles_of
+from cxrflow.study.images import Augmentation
 from PIL import Image
 
 RANGES = Augmentation().model_dump(exclude={"without_effect"})
@@ -24,7 +24,7 @@ LICENCES = {"covid": ["CC BY-NC-SA", None, "CC BY-SA", "", "CC BY-NC-ND"], "norm
 
 
 def an_index() -> pd.DataFrame:
-    """Two classes of five images, of which four of covid may not be shown; names run against the rows."""
+    """Two classes of five images; four of covid must not be shown. Names are in the opposite order of the rows."""
     rows = [
         {"image": f"train/{name}/{9 - place}.png", "class": name, "source": f"{name} source", "licence": licence}
         for name in ("normal", "covid")
@@ -37,7 +37,7 @@ def an_index() -> pd.DataFrame:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Any]:
-    """Flags of the stage: index, a manifest of eight epochs, pixels of the size of a tile."""
+    """Flags of the stage: index, a manifest of eight epochs, and pixels with the size of a tile."""
     index = an_index()
     validation = pd.DataFrame({"image": ["train/normal/1.png"], "subset": ["validation"]})
     split = pd.concat([index[["image"]].assign(subset="training"), validation])
@@ -46,7 +46,7 @@ def files(tmp_path: Path) -> dict[str, Any]:
     random = np.random.default_rng(0)
     for name in LICENCES:
         images = index.loc[index["class"] == name, ["image"]]
-        # Smooth, as X-rays are, so that JPEG keeps it.
+        # Smooth like X-rays, so that JPEG preserves it.
         coarse = random.integers(0, 256, (len(images), 5, 5), dtype=np.uint8)
         pixels = [Image.fromarray(one).resize((TILE, TILE), Image.Resampling.BICUBIC).convert("RGB") for one in coarse]
         np.save(tmp_path / f"{name}.npy", np.stack([np.asarray(one) for one in pixels]))
@@ -63,7 +63,7 @@ def files(tmp_path: Path) -> dict[str, Any]:
 
 
 def draw(monkeypatch: pytest.MonkeyPatch, files: dict[str, Any], *more: str, **changes: str) -> tuple[str, Any]:
-    """Run the stage; the SVG and the JSON that it wrote."""
+    """Run the stage; return its SVG and JSON."""
     flags = [word for name, value in {**files, **changes}.items() for word in (f"--{name}", str(value))]
     pixels = [str(files["images"].with_name(f"{name}.npy")) for name in LICENCES]
     monkeypatch.setattr("sys.argv", ["plot_augmentation.py", *flags, "--pixels", *pixels, *more])
@@ -85,7 +85,7 @@ def test_by_licence_only_free_images_are_chosen() -> None:
     assert withheld == {"covid": 4}
 
 
-def test_all_images_are_chosen_where_no_licence_is_asked_for() -> None:
+def test_all_images_are_chosen_if_no_licence_is_required() -> None:
     shown, withheld = choose_images(an_index(), by_licence=False)
     assert shown["image"].tolist() == [f"train/{c}/{n}.png" for c in ("covid", "normal") for n in (5, 6, 7)]
     assert shown.groupby("class").size().tolist() == [PER_CLASS, PER_CLASS]
@@ -100,35 +100,35 @@ def test_tiles_are_the_original_and_what_each_epoch_shows(files: dict[str, Any])
     np.testing.assert_array_equal(tiles[0, 0], pixels["train/normal/5.png"])
     for column, rows in enumerate(epochs.values(), start=1):
         row = rows.set_index("image").loc["train/normal/5.png"].to_dict()
-        np.testing.assert_array_equal(tiles[0, column], seen_picture(pixels["train/normal/5.png"], row))
+        np.testing.assert_array_equal(tiles[0, column], transformed_picture(pixels["train/normal/5.png"], row))
 
 
-def test_larger_pictures_are_transformed_first_and_shrunk_then(files: dict[str, Any]) -> None:
+def test_larger_pictures_are_transformed_first_and_then_shrunk(files: dict[str, Any]) -> None:
     image = np.asarray(Image.fromarray(np.load(files["images"].with_name("normal.npy"))[4]).resize((200, 200)))
     rows = read_epoch(files["manifest"], 2)
     tile = tiles_of(["train/normal/5.png"], {"train/normal/5.png": image}, {2: rows})[0, 1]
-    whole = seen_picture(image, rows.set_index("image").loc["train/normal/5.png"].to_dict())
+    whole = transformed_picture(image, rows.set_index("image").loc["train/normal/5.png"].to_dict())
     shrunk = Image.fromarray(whole).resize((TILE, TILE), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(tile, np.asarray(shrunk))
 
 
-def test_the_pictures_stand_in_the_file_row_by_row(files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pictures_are_in_the_file_row_by_row(files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     svg, record = draw(monkeypatch, files)
     assert record["epochs"] == list(range(1, EPOCHS + 1))
     originals, epochs = pictures_in(svg)[0::2], pictures_in(svg)[1::2]
     assert [one.shape for one in originals] == [(TILE, TILE), (3 * TILE, TILE)]
     assert [one.shape for one in epochs] == [(TILE, 6 * TILE), (3 * TILE, 6 * TILE)]
-    normal = np.load(files["images"].with_name("normal.npy"))[::-1]  # the rows run against the names
+    normal = np.load(files["images"].with_name("normal.npy"))[::-1]  # the rows are in the opposite order of the names
     for place in range(3):
         part = slice(place * TILE, (place + 1) * TILE)
         assert np.abs(originals[1][part] - normal[place][..., 0]).mean() < 3
         for column in range(EPOCHS):
             row = read_epoch(files["manifest"], column + 1).set_index("image").loc[f"train/normal/{5 + place}.png"]
-            seen = seen_picture(normal[place], row.to_dict())[..., 0].astype(float)
+            seen = transformed_picture(normal[place], row.to_dict())[..., 0].astype(float)
             assert np.abs(epochs[1][part, column * TILE : (column + 1) * TILE] - seen).mean() < 4
 
 
-def test_what_is_shown_and_withheld_is_written_down(files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shown_and_withheld_images_are_recorded(files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     svg, record = draw(monkeypatch, files)
     assert (record["task"], record["seed"], record["withheld"]) == ("binary", 3, {"covid": 4})
     assert record["shown"][0] == {
@@ -139,7 +139,8 @@ def test_what_is_shown_and_withheld_is_written_down(files: dict[str, Any], monke
     }
     assert len(record["shown"]) == 4
     credit = (
-        "Pictures: covid source (CC BY-SA); normal source (CC BY 4.0). Shrunk; from epoch 1 on changed by augmentation."
+        "Pictures: covid source (CC BY-SA); normal source (CC BY 4.0). "
+        "Reduced in size; changed by augmentation from epoch 1 on."
     )
     assert record["credit"] == credit
     assert " ".join(re.findall(r">([^<>]+)</(?:text|tspan)>", svg)[-2:]) == credit  # broken into lines of its width
@@ -159,12 +160,12 @@ def test_phantoms_have_no_licence_and_are_shown(files: dict[str, Any], monkeypat
     assert record["credit"] == "Phantoms drawn by cxrflow, not X-rays."
 
 
-def test_where_no_image_may_be_shown_none_is(files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list without licences, as `image_list: null` gives it."""
+def test_if_no_image_may_be_shown_none_is(files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list without licences, as with `image_list: null`."""
     write_table(files["images"], an_index().assign(licence=pd.NA))
     svg, record = draw(monkeypatch, files)
     assert record["shown"] == [] and record["withheld"] == {"covid": 5, "normal": 5}
-    assert "<image" not in svg and record["credit"] == "No image of this task may be shown by its licence."
+    assert "<image" not in svg and record["credit"] == "The licences of this task's images do not allow showing them."
 
 
 def test_a_manifest_of_few_epochs_has_few_columns(files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,16 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from cxrflow import plot_curves
-from cxrflow.plot_curves import curves_figure
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import write_json, write_table
 from cxrflow.plotting.style import styled
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import write_json, write_table
+from cxrflow.stages import plot_curves
+from cxrflow.stages.plot_curves import curves_figure
 
 
 @pytest.fixture
 def history():
-    zigzag = np.resize([0.0, 0.1], 30)  # so that no point lies on the line between its neighbours
+    zigzag = np.resize([0.0, 0.1], 30)  # no point is on the line between its neighbours
     return pd.DataFrame(
         {
             "epoch": range(1, 31),
@@ -49,7 +49,7 @@ def test_both_panels_show_every_epoch_of_both_subsets(history):
         assert lines["training"].get_linestyle() != lines["validation"].get_linestyle()
 
 
-def test_the_file_holds_the_points(history, tmp_path, monkeypatch):
+def test_the_file_has_the_points(history, tmp_path, monkeypatch):
     write_table(tmp_path / "history.csv", history)
     run_main(monkeypatch, "--history", tmp_path / "history.csv", "--figure", tmp_path / "curves.svg")
     root = ET.parse(tmp_path / "curves.svg").getroot()
@@ -106,12 +106,12 @@ def test_accuracy_is_never_cut_off(history):
     ("change", "selected", "message"),
     [
         (lambda history: history.drop(columns="val_loss"), None, "column val_loss is missing"),
-        (lambda history: history.iloc[:0], None, "holds no epoch"),
+        (lambda history: history.iloc[:0], None, "has no epoch"),
         (lambda history: history, 31, "there is no epoch 31; the last is 30"),
     ],
 )
-def test_faults(history, change, selected, message):
-    with pytest.raises(Fault, match=message):
+def test_errors(history, change, selected, message):
+    with pytest.raises(UserError, match=message):
         drawn(change(history), selected_epoch=selected)
 
 

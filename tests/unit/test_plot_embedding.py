@@ -6,11 +6,11 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from cxrflow import plot_embedding
-from cxrflow.plot_embedding import embedding_figure
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import write_json, write_table
 from cxrflow.plotting.style import CLASS_COLOURS, styled
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import write_json, write_table
+from cxrflow.stages import plot_embedding
+from cxrflow.stages.plot_embedding import embedding_figure
 from matplotlib.colors import to_hex
 
 CLASSES = ["normal", "NA"]  # in the order of the network, which is not the alphabet's; NA is a name, not a gap
@@ -65,18 +65,18 @@ def test_colour_is_the_class_and_marker_the_subset(embedding):
     assert legend == ["class", *CLASSES, "subset", "training", "validation", "test"]
 
 
-def test_subsets_that_are_not_there_are_not_in_the_legend(embedding):
+def test_missing_subsets_are_not_in_the_legend(embedding):
     legend = drawn(embedding[embedding["subset"] != "test"]).legends[0]
     assert "test" not in [text.get_text() for text in legend.get_texts()]
 
 
-def test_the_separation_is_told(embedding):
-    told = drawn(embedding).get_supxlabel()
-    assert "83 % of the 5 nearest neighbours" in told and "silhouette 0.31" in told
+def test_the_separation_is_shown(embedding):
+    expected = drawn(embedding).get_supxlabel()
+    assert "83 % of the 5 nearest neighbours" in expected and "silhouette 0.31" in expected
     assert "silhouette –" in drawn(embedding, {**SEPARATION, "silhouette": None}).get_supxlabel()
 
 
-def test_the_file_holds_each_point_and_is_the_same_each_time(embedding, tmp_path, monkeypatch):
+def test_the_file_has_each_point_and_is_the_same_each_time(embedding, tmp_path, monkeypatch):
     write_table(tmp_path / "embedding.csv", embedding)
     write_json(tmp_path / "separation.json", SEPARATION)
     for name in ("a.svg", "b.svg"):
@@ -100,7 +100,7 @@ def test_very_many_points_are_drawn_as_a_picture():
     assert not any(collection.get_rasterized() for collection in drawn(table.iloc[:100]).axes[0].collections)
 
 
-def test_an_unknown_subset_is_a_fault(embedding):
+def test_an_unknown_subset_is_an_error(embedding):
     embedding.loc[0, "subset"] = "train"
-    with pytest.raises(Fault, match="unknown subset train; allowed: training, validation, test"):
+    with pytest.raises(UserError, match="unknown subset train; allowed: training, validation, test"):
         drawn(embedding)

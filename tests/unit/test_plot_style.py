@@ -1,4 +1,4 @@
-"""Tests of what all plots share."""
+"""Tests of the common parts of all plots."""
 
 import base64
 import io
@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 import matplotlib
 import numpy as np
 import pytest
+from cxrflow.io.errors import UserError
 from cxrflow.plotting.style import (
     CLASS_COLOURS,
     DARK,
@@ -19,7 +20,6 @@ from cxrflow.plotting.style import (
     tidied,
     write_figure,
 )
-from cxrflow.stage.faults import Fault
 from PIL import Image
 
 
@@ -32,7 +32,7 @@ def a_plot(path, title="a title"):
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 9, 30])
-def test_each_class_has_a_colour_of_its_own(count):
+def test_each_class_has_its_own_colour(count):
     colours = class_colours([f"class {place}" for place in range(count)])
     assert len(set(colours.values())) == count
 
@@ -56,7 +56,7 @@ def test_a_figure_has_no_date_no_long_numbers_in_its_paths_and_text_as_text(tmp_
 
 
 @pytest.mark.parametrize(("alpha", "kind"), [(255, "jpeg"), (254, "png")])
-def test_pictures_become_jpeg_where_nothing_in_them_is_transparent(tmp_path, alpha, kind):
+def test_opaque_pictures_become_jpeg(tmp_path, alpha, kind):
     ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (60, 1))
     rgba = np.dstack([ramp, ramp, ramp, np.full_like(ramp, 255)])
     rgba[0, 0, 3] = alpha
@@ -88,11 +88,17 @@ def test_a_title_is_drawn_letter_by_letter(tmp_path, title):
     assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
 
 
-def test_numbers_in_texts_are_left_alone():
+def test_numbers_in_texts_are_not_changed():
     svg = '<text x="1.23456">0.98765</text><path d="M 1.23456 -0.00001\nL 2 3"/>'
     assert tidied(svg) == '<text x="1.23">0.98765</text><path d="M 1.23 -0.00 L 2 3"/>'
 
 
 def test_only_svg_is_written(tmp_path):
-    with styled(), pytest.raises(Fault, match=r"name a file that ends in \.svg"):
+    with styled(), pytest.raises(UserError, match=r"choose a name that ends in \.svg"):
         write_figure(new_figure(1, 1), tmp_path / "one.png")
+
+
+def test_invisible_characters_are_escaped_in_plots(tmp_path):
+    text = a_plot(tmp_path / "plot.svg", "seed \u202e0\u0007 of $x$ 肺")
+    ET.fromstring(text)  # a control character is not valid XML
+    assert r"seed \u202e0\x07 of $x$ 肺" in text and "\u202e" not in text

@@ -1,4 +1,4 @@
-"""Predictions for new images: as in the run itself, with a word on what is unlike its images; no model with code is loaded."""
+"""Predictions for new images are those of the run itself, with warnings for unlike images; no model with code is loaded."""
 
 import contextlib
 import json
@@ -17,11 +17,21 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from cxrflow.images.decode import decode_image
-from cxrflow.index_images import index_images
+from cxrflow.evaluation.predict_images import (
+    NOT_COMPARED,
+    images_named,
+    labels_named,
+    main,
+    predict_images,
+    reference_of,
+    unlike,
+)
+from cxrflow.images.decode import decode_image, read_image
+from cxrflow.images.facts import LOOKS, looks_of
+from cxrflow.io.errors import UserError
 from cxrflow.networks.load import load_network
-from cxrflow.predict_images import NOT_COMPARED, images_named, main, predict_images, reference_of, unlike
-from cxrflow.stage.faults import Fault
+from made_images import index_images
+from PIL import Image, ImageDraw
 
 CLASSES = ["covid", "normal"]
 SIZE = 24
@@ -55,7 +65,7 @@ def test_unlike_the_training(model: keras.Model, image_folder: Path, draw: Calla
     draw(new / "a_large.png", 5, size=(400, 30))
     draw(new / "b_alpha.png", 6, mode="RGBA")
     keras.utils.save_img(new / "c_dark.png", np.random.default_rng(0).integers(0, 4, (30, 40, 3)), scale=False)
-    (new / "d_same.png").write_bytes((image_folder / "train/covid/covid_3.png").read_bytes())
+    (new / "d_same.png").write_bytes((image_folder / "test/covid/covid_t1.png").read_bytes())
     (new / "e_broken.png").write_bytes(b"\x89PNG")
     table = predict_images(model, CLASSES, SIZE, "nearest", images_named([new]), reference)
     large, alpha, dark, same, broken = table["warning"]
@@ -66,28 +76,163 @@ def test_unlike_the_training(model: keras.Model, image_folder: Path, draw: Calla
     assert broken.startswith("unreadable: ") and table.iloc[4][["predicted", "p_covid", "p_normal"]].isna().all()
 
 
-def test_colour_is_seen_where_the_training_is_grey() -> None:
+def test_outside_problem_an_image_that_was_trained_on_is_reported(model: keras.Model, image_folder: Path) -> None:
+    """Recognised by its bytes, or by its pixels in other bytes; without a split, by its folder."""
+    index, _ = index_images(image_folder, CLASSES)
+    with Image.open(image_folder / "train/normal/normal_0.png") as image:
+        image.save(image_folder / "again.bmp")
+    paths = ["train/covid/covid_3.png", "train/normal/normal_0.png", "again.bmp", "test/covid/covid_t0.png"]
+    files = [image_folder / path for path in paths]
+
+    def said(**roles: Any) -> list[str]:
+        table = predict_images(model, CLASSES, SIZE, "nearest", files, reference_of(index, CLASSES, **roles))
+        assert table["is_known"].tolist() == [warning != "" for warning in table["warning"]]
+        return table["warning"].tolist()
+
+    assert said() == [
+        "is in the training folder, as train/covid/covid_3.png",
+        "is in the training folder, as train/normal/normal_0.png",
+        "looks the same as train/normal/normal_0.png, which is in the training folder",
+        "",
+    ]
+    subsets = index["image"].map({paths[0]: "training", paths[1]: "validation"}).fillna("test")
+    assert said(split=index[["image"]].assign(subset=subsets)) == [
+        "was trained on, as train/covid/covid_3.png",
+        "was validated on, as train/normal/normal_0.png",
+        "looks the same as train/normal/normal_0.png, which was validated on",
+        "",
+    ]
+    flat = index.assign(subset_folder="")
+    assert (
+        "is an image of the run, and may have been trained on" in reference_of(flat, CLASSES)["known"].popitem()[1][1]
+    )
+
+
+def screenshot(xray: Image.Image | None, dark: bool) -> Image.Image:
+    """A viewer's window of 1280 x 800 pixels: lists of words, buttons, and an X-ray or a report."""
+    page, ink = ((30, 30, 30), (220, 220, 220)) if dark else ((255, 255, 255), (20, 20, 20))
+    picture = Image.new("RGB", (1280, 800), page)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, 1280, 40), fill=(60, 90, 160))
+    for row, count in enumerate(np.random.default_rng(0).integers(3, 20, 34)):
+        draw.text((250, 60 + 22 * row), "finding " * int(count), fill=ink)
+        draw.text((20, 60 + 22 * row), f"patient {row}", fill=ink)
+    if xray is not None:
+        picture.paste(xray.resize((560, 680)), (600, 80))
+    return picture
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("with_xray", [False, True])
+def test_outside_problem_a_screenshot_is_unlike_the_training_images(
+    study_data: Path, dark: bool, with_xray: bool
+) -> None:
+    """The images of the study have all sizes, some in colour: only the flatness of a screenshot differs from theirs."""
+    files = sorted((study_data / "train/covid").iterdir())[:40] + sorted((study_data / "train/normal").iterdir())[:20]
+    looks = [looks_of(read_image(file)[0]) for file in files]
+    wide = {"modes": ["RGB"], "width": (255, 3342), "height": (249, 4095), "known": {}}
+    reference = {**wide, **{name: (min(one[name] for one in looks), max(one[name] for one in looks)) for name in LOOKS}}
+    assert reference["flatness"][1] < 35
+    picture = screenshot(read_image(files[-1])[0] if with_xray else None, dark)
+    found = {"mode": "RGB", "width": picture.width, "height": picture.height, **looks_of(picture)}
+    reported = unlike(found, reference)
+    assert [one for one in reported if one.startswith("flatness ") and " %, not " in one]
+    others = [unlike({"mode": "RGB", "width": 500, "height": 500, **one}, reference) for one in looks]
+    assert others == [[]] * len(files)
+
+
+def test_colour_is_reported_if_the_training_was_grey() -> None:
     reference = {"modes": ["RGB"], **dict.fromkeys(("width", "height"), (1, 9)), "brightness": (90, 120)}
-    reference |= {"contrast": (30, 60), "colour": (0.0, 0.0)}
-    found = {"mode": "RGB", "width": 5, "height": 5, "brightness": 100.0, "contrast": 40.0, "colour": 12.5}
+    reference |= {"contrast": (30, 60), "colour": (0.0, 0.0), "flatness": (0, 9)}
+    found = {
+        "mode": "RGB",
+        "width": 5,
+        "height": 5,
+        "brightness": 100.0,
+        "contrast": 40.0,
+        "colour": 12.5,
+        "flatness": 4.0,
+    }
     assert unlike(found, reference) == ["colour 12.5 of 255, not 0 to 0"]
 
 
-def test_a_csv_names_files_as_seen_from_itself(image_folder: Path, tmp_path: Path) -> None:
+def test_paths_in_a_csv_are_relative_to_it(image_folder: Path, tmp_path: Path) -> None:
     (image_folder / "some.csv").write_text("path,x\ntest/covid/covid_t0.png,1\ntest/covid/covid_t1.png,2\n")
     assert images_named([image_folder / "some.csv"]) == [image_folder / f"test/covid/covid_t{n}.png" for n in (0, 1)]
     (tmp_path / "none.csv").write_text("file\na\n")
-    with pytest.raises(Fault, match="no column `path`; it has file"):
+    with pytest.raises(UserError, match="no column `path`; to use `file`: rename `file`; it has file"):
         images_named([tmp_path / "none.csv"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Fault, match="no image in it"):
+    with pytest.raises(UserError, match="no image in it"):
         images_named([tmp_path / "empty"])
+
+
+@pytest.mark.slow
+def test_outside_problem_labels_of_a_csv_give_an_accuracy_with_its_denominator(
+    model: keras.Model, image_folder: Path, tmp_path: Path
+) -> None:
+    """With new images, an image that was trained on, a broken one, and one whose label is not a class."""
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "training.json").write_text(json.dumps(MADE_BY))
+    index, _ = index_images(image_folder, CLASSES)
+    index.to_parquet(tmp_path / "images.parquet")
+    index[["image"]].assign(subset="training").to_csv(tmp_path / "split.csv", index=False)
+    names = [f"new/{number}.png" for number in range(4)] + [
+        "train/covid/covid_0.png",
+        "new/broken.png",
+        "new/4.png",
+        "new/5.png",
+    ]
+    (image_folder / "new").mkdir()
+    for number in (0, 1, 2, 3, 4, 5):
+        pixels = np.random.default_rng(5000 + number).integers(0, 256, (30, 40), dtype=np.uint8)
+        Image.fromarray(pixels).save(image_folder / f"new/{number}.png")
+    (image_folder / "new/broken.png").write_bytes(b"")
+    predicted = predict_images(model, CLASSES, SIZE, "nearest", [image_folder / name for name in names], None)[
+        "predicted"
+    ]
+    labels = [
+        *predicted[:3],
+        {"covid": "normal", "normal": "covid"}[predicted[3]],
+        predicted[4],
+        "covid",
+        "Covid19",
+        "",
+    ]
+    rows = "".join(f"{name},{label}\n" for name, label in zip(names, labels, strict=True))
+    (image_folder / "mine.csv").write_text("path,label\n" + rows)
+
+    def run(*more: str) -> str:
+        command = [sys.executable, "-m", "cxrflow.evaluation.predict_images", "--model", str(tmp_path / "model.keras")]
+        command += ["--training", str(tmp_path / "training.json"), "--images", str(image_folder / "mine.csv")]
+        command += ["--on-bad-image", "skip", "--table", str(tmp_path / "new.csv"), *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    reference = ["--reference", str(tmp_path / "images.parquet"), "--split", str(tmp_path / "split.csv")]
+    reported = run(*reference)
+    assert (
+        "accuracy: 4 of 5 (80.0%) labelled images are right; 1 of them are images of the run: without these 3 of 4 (75.0%)\n"
+        in reported
+    )
+    assert (
+        "warning: 1 labels are not classes of the training and do not count: Covid19; did you mean 'covid'?" in reported
+    )
+    table = pd.read_csv(tmp_path / "new.csv", keep_default_na=False)
+    assert list(table.columns) == ["image", "label", "predicted", "p_covid", "p_normal", "warning"]
+    assert table["label"].tolist() == labels
+    assert "was trained on, as train/covid/covid_0.png" in table["warning"][4]
+    assert "accuracy: 4 of 5 (80.0%) labelled images are right\n" in run()
+    (image_folder / "mine.csv").write_text(f"path,label\n{names[0]},covid\n{names[0]},normal\n")
+    with pytest.raises(UserError, match=r"mine\.csv: new/0\.png: has the labels covid and normal"):
+        labels_named([image_folder / "mine.csv"])
 
 
 MADE_BY = {"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}
 
 
-def test_odd_names_are_predicted_or_told(model: keras.Model, tmp_path: Path, draw: Callable[..., None]) -> None:
+def test_odd_names_are_predicted_or_reported(model: keras.Model, tmp_path: Path, draw: Callable[..., None]) -> None:
     odd = tmp_path / "new/a 'b\" {c}; $(touch GOT_OUT), <script> é.png"
     draw(odd, 1)
     table = predict_images(model, CLASSES, SIZE, "nearest", images_named([tmp_path / "new"]), None)
@@ -96,13 +241,14 @@ def test_odd_names_are_predicted_or_told(model: keras.Model, tmp_path: Path, dra
     for name in ("x\ny.png", os.fsdecode(b"x\xe9.png")):
         odd.with_name(name).write_bytes(odd.read_bytes())
     odd.with_name("loop").symlink_to(".")
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         images_named([tmp_path / "new"])
-    told = ["a link to a folder", "line break or another control character; rename it", "not UTF-8; rename it"]
+    reported = ["a link to a folder", "line break or another control character; rename it", "not UTF-8; rename it"]
     assert len(caught.value.messages) == 3
-    assert all(any(words in message for message in caught.value.messages) for words in told)
+    assert all(any(words in message for message in caught.value.messages) for words in reported)
 
 
+@pytest.mark.slow
 def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     training = tmp_path / "training.json"
@@ -111,7 +257,7 @@ def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) ->
     (image_folder / "test/covid/x.png").write_bytes(b"")
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cxrflow.predict_images", "--model", str(tmp_path / "model.keras")]
+        command = [sys.executable, "-m", "cxrflow.evaluation.predict_images", "--model", str(tmp_path / "model.keras")]
         command += ["--training", str(training), "--images", str(image_folder / "test")]
         command += ["--reference", str(tmp_path / "images.parquet"), "--table", str(tmp_path / "new.csv"), *more]
         return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -131,16 +277,17 @@ def test_as_a_command(model: keras.Model, image_folder: Path, tmp_path: Path) ->
         (tmp_path / name).write_bytes(kept)
     (tmp_path / "images.parquet").unlink()
     assert f"error: --reference: {tmp_path / 'images.parquet'}: no such file; run Snakemake again" in run().stderr
-    keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="not yet been built"):
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
     shapeless = run()
-    assert "error: --model: the network does not tell the shape of its input" in shapeless.stderr
+    assert "error: --model: the network has no fixed input shape" in shapeless.stderr
 
 
 @pytest.mark.parametrize(
-    ("training", "told"),
+    ("training", "reported"),
     [
         ({**MADE_BY, "settings": {"image_size": 32}}, "--training: 32 px and 2 classes, but the network takes"),
-        ({key: MADE_BY[key] for key in ("classes", "settings")}, "--training: does not tell by which `resampling`"),
+        ({key: MADE_BY[key] for key in ("classes", "settings")}, "--training: no `resampling`"),
     ],
     ids=["of another network", "without resampling"],
 )
@@ -150,15 +297,17 @@ def test_the_trainings_record_must_fit(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     training: dict[str, Any],
-    told: str,
+    reported: str,
 ) -> None:
     model.save(tmp_path / "model.keras")
     (tmp_path / "training.json").write_text(json.dumps(training))
     files = {"model": "model.keras", "training": "training.json", "table": "new.csv"}
     named = [part for flag, name in files.items() for part in (f"--{flag}", str(tmp_path / name))]
     monkeypatch.setattr(sys, "argv", ["predict_images.py", *named, "--images", str(image_folder / "test")])
-    monkeypatch.setattr("cxrflow.predict_images.set_up_device", lambda *_: "cpu")  # this process has it set up
-    with pytest.raises(Fault, match=re.escape(told)):
+    monkeypatch.setattr(
+        "cxrflow.evaluation.predict_images.set_up_device", lambda *_: "cpu"
+    )  # already set up in this process
+    with pytest.raises(UserError, match=re.escape(reported)):
         main()
     assert not (tmp_path / "new.csv").exists()
 
@@ -167,7 +316,7 @@ def test_the_trainings_record_must_fit(
 
 
 def changed_config(model: keras.Model, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """A saved model whose description is another."""
+    """A saved model with a changed description."""
     model.save(path)
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
@@ -193,7 +342,7 @@ def test_a_lambda_is_refused(tmp_path: Path) -> None:
     layer = keras.layers.Lambda(lambda x: (open(marker, "w"), x)[1], output_shape=(4,))  # noqa: PTH123, SIM115
     keras.Model(pixels, layer(pixels)).save(tmp_path / "model.keras")
     (tmp_path / "GOT_OUT").unlink(missing_ok=True)
-    with pytest.raises(Fault, match=r"holds keras.layers.Lambda, which may run code of whoever made the file"):
+    with pytest.raises(UserError, match=r"holds keras.layers.Lambda, which can run code from the file"):
         load_network(tmp_path / "model.keras")
     assert not (tmp_path / "GOT_OUT").exists()
 
@@ -221,12 +370,12 @@ def test_parts_that_are_not_layers_of_keras_are_refused(
     def change(config: dict[str, Any]) -> None:
         config["config"]["layers"][1] |= {"module": module, "class_name": name, "registered_name": None}
 
-    with pytest.raises(Fault, match="which may run code"):
+    with pytest.raises(UserError, match="which can run code"):
         load_network(changed_config(model, tmp_path / "model.keras", change))
 
 
 @pytest.mark.parametrize("name", ["../GOT_OUT", "assets/../../GOT_OUT", "/GOT_OUT", "assets/link/GOT_OUT"])
-def test_a_network_writes_nowhere(model: keras.Model, tmp_path: Path, name: str) -> None:
+def test_a_network_writes_no_files(model: keras.Model, tmp_path: Path, name: str) -> None:
     path = tmp_path / "inner/model.keras"
     path.parent.mkdir()
     model.save(path)
@@ -235,21 +384,21 @@ def test_a_network_writes_nowhere(model: keras.Model, tmp_path: Path, name: str)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(link, str(tmp_path))
         archive.writestr(f"{tmp_path}{name}" if name.startswith("/") else name, b"x")
-    with contextlib.suppress(Fault), warnings.catch_warnings(action="ignore"):
+    with contextlib.suppress(UserError), warnings.catch_warnings(action="ignore"):
         load_network(path)
     assert not [*tmp_path.rglob("GOT_OUT")] and not Path("/GOT_OUT").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", pickle.dumps(print), b"{}"])
-def test_other_files_are_no_networks(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.keras").write_bytes(content)
-    with pytest.raises(Fault, match=r"not a network in Keras' own format \(\.keras\), the only one that is read"):
+    with pytest.raises(UserError, match=r"not a network in Keras' own format \(\.keras\), the only supported one"):
         load_network(tmp_path / "model.keras")
 
 
-def test_a_damaged_network_is_told(model: keras.Model, tmp_path: Path) -> None:
+def test_a_damaged_network_is_reported(model: keras.Model, tmp_path: Path) -> None:
     path = changed_config(model, tmp_path / "model.keras", lambda config: config["config"].pop("layers"))
-    with pytest.raises(Fault, match="cannot be loaded as a network"):
+    with pytest.raises(UserError, match="cannot be loaded as a network"):
         load_network(path)
-    with pytest.raises(Fault, match="cannot be read: No such file"):
+    with pytest.raises(UserError, match="cannot be read: No such file"):
         load_network(tmp_path / "nowhere.keras")

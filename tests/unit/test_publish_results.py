@@ -1,26 +1,26 @@
-"""Published results: what is copied, that nothing of the machine is in them, and that their scorecard can be made again."""
+"""Published results: the copied files, no paths of the machine, and a scorecard that can be rebuilt."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from cxrflow.claims.load import load_claims
-from cxrflow.claims.runs import Runs
-from cxrflow.claims.score import score
-from cxrflow.config.models import Config
-from cxrflow.config.read import read_yaml
-from cxrflow.config.settings import whole_settings
-from cxrflow.publish_results import publish_results
-from cxrflow.published.folder import changed_files
-from cxrflow.published.judged import scorecard_again
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import read_json, write_json, write_table, write_text
-from cxrflow.tabulate_results import results_table, with_table
-from cxrflow.verify_results import differing_rows
+from cxrflow.claims.results import Results
+from cxrflow.claims.scorecard import score
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import read_json, write_json, write_table, write_text
+from cxrflow.publication.folder import changed_files
+from cxrflow.publication.publish_results import publish_results
+from cxrflow.publication.tabulate_results import results_table, with_table
+from cxrflow.publication.verify_results import differing_cells, score_published
+from cxrflow.study.models import Config
+from cxrflow.study.settings import whole_settings
 from made_results import ROOT, made_config, make_results
+from study_config import study_config
 
-CLAIMS = ROOT / "workflow/resources/claims.csv"
+CLAIMS = ROOT / "studies/sha_2021/claims.csv"
 NAME = "binary_inception_v3"
 
 
@@ -32,16 +32,15 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = made_config(only=[NAME], weights="/home/someone/weights", remarks=["A remark on this run."])
     selected = make_results(results, config)
     settings = whole_settings(config)
-    runs = Runs(
+    made = Results(
         results / "runs",
         selected,
         settings,
         read_json(results / "networks.json"),
         read_json(results / "data_audit.json"),
     )
-    write_table(results / "scorecard.csv", score(load_claims(CLAIMS), runs))
+    write_table(results / "scorecard.csv", score(load_claims(CLAIMS), made))
     write_text(results / "report/index.html", "<p>report</p>")
-    write_text(results / f"runs/{NAME}/seed_0/predictions.csv", "image,class,predicted\n")
     (results / f"runs/{NAME}/seed_0/model.keras").write_bytes(b"large")
     write_text(folder / "docs/old.txt", "of an earlier publication")
     write_text(folder / "docs/SHA256SUMS", "0123  old.txt\n")
@@ -57,10 +56,11 @@ def test_what_is_published(published: Path) -> None:
     run = f"runs/{NAME}/seed_0"
     plots = f"plots/{NAME}/seed_0"
     tables = ("embedding.csv", "history.csv", "predictions.csv", "timing.csv")
-    records = ("metrics.json", "separation.json", "training.json")
+    records = ("explanations.json", "metrics.json", "separation.json", "training.json")
     assert list_files(published) == sorted(
         [
             "SHA256SUMS",
+            "audits/rivals.csv",
             "config.json",
             "data_audit.json",
             "networks.json",
@@ -78,15 +78,15 @@ def test_no_path_of_the_machine_is_published(published: Path) -> None:
         assert path.is_dir() or b"/home/someone" not in path.read_bytes(), path
 
 
-def test_the_scorecard_can_be_made_again(published: Path) -> None:
-    again = scorecard_again(published, CLAIMS)
+def test_the_scorecard_can_be_rebuilt(published: Path) -> None:
+    again = score_published(published, CLAIMS)
     assert changed_files(published) == []
     assert len(again) == 109
-    assert differing_rows(again, again) == []
+    assert differing_cells(again, again) == []
     assert again.set_index("id").loc["binary_batch", "verdict"] == "as configured"
 
 
-def test_a_changed_number_is_told(published: Path, tmp_path: Path) -> None:
+def test_a_changed_number_is_reported(published: Path, tmp_path: Path) -> None:
     copy = tmp_path / "docs"
     shutil.copytree(published, copy)
     metrics = copy / f"runs/{NAME}/seed_0/metrics.json"
@@ -94,22 +94,22 @@ def test_a_changed_number_is_told(published: Path, tmp_path: Path) -> None:
     metrics.write_text(json.dumps({**values, "accuracy": 0.125}))
     (copy / "split/binary.csv").unlink()
     assert changed_files(copy) == [
-        f"{metrics} is not the published file: its SHA-256 is another",
+        f"{metrics} is not the published file: its SHA-256 is different",
         f"{copy / 'split/binary.csv'} is missing",
     ]
-    rows = differing_rows(scorecard_again(published, CLAIMS), scorecard_again(copy, CLAIMS))
+    rows = differing_cells(score_published(published, CLAIMS), score_published(copy, CLAIMS))
     assert len(rows) >= 1 and all(row.startswith("binary_test_accuracy: ") for row in rows)
 
 
-def test_claims_that_are_others_are_told(published: Path) -> None:
-    again = scorecard_again(published, CLAIMS)
-    assert differing_rows(again, again.iloc[1:]) == ["the claims are not those of the published scorecard"]
+def test_different_claims_are_reported(published: Path) -> None:
+    again = score_published(published, CLAIMS)
+    assert differing_cells(again, again.iloc[1:]) == ["the claims are not those of the published scorecard"]
 
 
 def publishable(results: Path, config: Config) -> dict[str, list[int]]:
     """Make results with all files that are published, some of them empty; experiment to seeds."""
     selected = make_results(results, config)
-    for name in ("scorecard.csv", "report/index.html", f"runs/{NAME}/seed_0/predictions.csv"):
+    for name in ("scorecard.csv", "report/index.html"):
         write_text(results / name, "")
     return selected
 
@@ -118,24 +118,26 @@ def test_a_folder_of_other_files_is_not_replaced(tmp_path: Path) -> None:
     config = made_config(only=[NAME])
     selected = publishable(tmp_path / "results", config)
     write_text(tmp_path / "paper/thesis.txt", "years of work")
-    with pytest.raises(Fault, match=r"paper: holds thesis.txt, not published before; name a new folder"):
+    with pytest.raises(UserError, match=r"paper: has files that were not published: thesis.txt; choose another folder"):
         publish_results(tmp_path / "results", tmp_path / "paper", whole_settings(config), selected)
     assert list_files(tmp_path / "paper") == ["thesis.txt"]
-    with pytest.raises(Fault, match=r"thesis.txt: there is a file of this name"):
+    with pytest.raises(UserError, match=r"thesis.txt: there is a file of this name"):
         publish_results(tmp_path / "results", tmp_path / "paper/thesis.txt", whole_settings(config), selected)
     publish_results(tmp_path / "results", tmp_path / "docs", whole_settings(config), selected)
     write_text(tmp_path / "docs/more.txt", "")
-    with pytest.raises(Fault, match=r"docs: holds more.txt, not"):
+    with pytest.raises(UserError, match=r"docs: has files that were not published: more.txt"):
         publish_results(tmp_path / "results", tmp_path / "docs", whole_settings(config), selected)
 
 
-def test_another_config_than_that_of_the_trainings_is_told(tmp_path: Path) -> None:
+def test_a_config_that_differs_from_the_trainings_is_reported(tmp_path: Path) -> None:
     selected = publishable(tmp_path / "results", made_config(only=[NAME]))
     other = whole_settings(made_config(only=[NAME], override={"epochs": 3, "learning_rate": 0.5}))
-    with pytest.raises(Fault) as told:
+    with pytest.raises(UserError) as expected:
         publish_results(tmp_path / "results", tmp_path / "docs", other, selected)
-    assert len(told.value.messages) == 2
-    assert any("epochs was 90 in that training, and is 3 in the config" in message for message in told.value.messages)
+    assert len(expected.value.messages) == 2
+    assert any(
+        "epochs was 90 in that training, and is 3 in the config" in message for message in expected.value.messages
+    )
     assert not (tmp_path / "docs").exists()
 
 
@@ -143,27 +145,33 @@ def test_missing_results_are_all_named_and_the_folder_stays(published: Path, tmp
     config = made_config(only=[NAME])
     selected = make_results(tmp_path / "results", config)
     before = list_files(published)
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(UserError) as error:
         publish_results(tmp_path / "results", published, whole_settings(config), selected)
-    assert len(fault.value.messages) == 3
-    assert all("is missing; run Snakemake first" in message for message in fault.value.messages)
+    assert len(error.value.messages) == 2
+    assert all("is missing; run Snakemake first" in message for message in error.value.messages)
     assert list_files(published) == before
 
 
 def test_the_table_has_every_result_once_and_the_remarks(published: Path) -> None:
     table = results_table(published)
-    scorecard = scorecard_again(published, CLAIMS)
+    scorecard = score_published(published, CLAIMS)
     results = scorecard[scorecard["kind"].isin(["outcome", "curve", "comparison", "features"])]
-    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| **")]
+    statements, of_rivals = table.split("\n* A remark on this run.\n")
+    rows = [line for line in statements.splitlines() if line.startswith("| ") and not line.startswith("| **")]
     assert len(rows) == 1 + len(results)
     accuracy = results.set_index("id").loc["binary_test_accuracy"]
     assert f"| {accuracy['statement']} | 1.0 | {accuracy['this_run']} | {accuracy['verdict']} |" in rows
-    assert "* A remark on this run.\n" in table
+    assert "Task binary: networks and trivial rivals, which see too little to recognise disease" in of_rivals
+    assert re.search(rf"^\| \*\*{NAME}\*\* \| \d+ of 18 \| \d+ to \d+ % \| – \| – \|$", of_rivals, re.MULTILINE)
+    rival = (
+        "| a grey thumbnail of 16 × 16 pixels with logistic regression | 15 of 18 | 61 to 94 % | 0.833 | 61 to 94 % |"
+    )
+    assert rival in of_rivals and "(the network does not see this)" in of_rivals
 
 
-def test_without_claims_the_table_has_a_row_a_run_and_the_settings_that_differ(tmp_path: Path) -> None:
+def test_without_claims_the_table_has_a_row_per_training_and_the_settings_that_differ(tmp_path: Path) -> None:
     kept = {"like": NAME, "incomplete_batch": "kept", "seeds": 2}
-    experiments = {**read_yaml(ROOT / "config.yaml")["experiments"], "kept": kept}
+    experiments = {**study_config()["experiments"], "kept": kept}
     config = made_config(only=[NAME, "kept"], experiments=experiments, remarks=["A remark."], claims=None)
     selected = make_results(tmp_path, config)
     write_json(tmp_path / "config.json", {"settings": whole_settings(config), "selected": selected})
@@ -178,13 +186,13 @@ def test_without_claims_the_table_has_a_row_a_run_and_the_settings_that_differ(t
         ["| kept", "kept", "1", "90"],
     ]
     assert table[4].endswith(f" | {metrics['correct']} of {metrics['images']} | {metrics['loss']:.3f} |")
-    assert table[5:] == ["", "* A remark."]
+    assert table[5:7] == ["", "* A remark."]
 
 
-def test_the_table_takes_its_place_in_a_document(published: Path) -> None:
+def test_the_table_is_inserted_into_a_document(published: Path) -> None:
     begin = f"<!-- results of {published.as_posix()} -->"
     written = with_table(f"before\n{begin}\nold\n<!-- end of results -->\nbehind\n", published, "README.md")
     assert written == f"before\n{begin}\n{results_table(published)}<!-- end of results -->\nbehind\n"
     assert with_table(written, published, "README.md") == written
-    with pytest.raises(Fault, match=r"README\.md: needs the lines"):
+    with pytest.raises(UserError, match=r"README\.md: needs the lines"):
         with_table("no place for it", published, "README.md")

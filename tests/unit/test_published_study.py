@@ -1,4 +1,4 @@
-"""What came out of the study, in docs/study and docs/other_readings: whole, judged alike today, in the README as it is."""
+"""The published results of sha_2021 are complete, have the same verdicts in this version, and are in the README."""
 
 import html
 import re
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cxrflow.published.folder import changed_files
-from cxrflow.published.judged import scorecard_again
-from cxrflow.stage.files import read_json
-from cxrflow.tabulate_results import remarks_of, with_table
-from cxrflow.verify_results import differing_rows
+from cxrflow.io.files import read_json
+from cxrflow.publication.folder import changed_files
+from cxrflow.publication.tabulate_results import remarks_of, with_table
+from cxrflow.publication.verify_results import differing_cells, score_published
 from made_results import ROOT
 
-STUDY = Path("docs/study")
-OTHER_READINGS = Path("docs/other_readings")
+README = Path("studies/sha_2021/results/README.md")
+STUDY = Path("studies/sha_2021/results/full_run")
+OTHER_READINGS = Path("studies/sha_2021/results/other_readings")
 
 published = pytest.mark.parametrize("folder", [STUDY, OTHER_READINGS], ids=str)
 
@@ -30,27 +30,27 @@ def scorecard() -> pd.DataFrame:
 
 
 @published
-def test_the_published_files_are_whole(folder: Path) -> None:
+def test_the_published_files_are_complete(folder: Path) -> None:
     assert changed_files(folder) == []
 
 
-def test_the_scorecard_is_judged_alike(scorecard: pd.DataFrame) -> None:
-    assert differing_rows(scorecard, scorecard_again(STUDY, Path("workflow/resources/claims.csv"))) == []
+def test_the_scorecard_is_unchanged(scorecard: pd.DataFrame) -> None:
+    assert differing_cells(scorecard, score_published(STUDY, Path("studies/sha_2021/claims.csv"))) == []
 
 
 @published
 def test_the_readme_has_its_table(folder: Path) -> None:
-    readme = Path("README.md").read_text(encoding="utf-8")
-    assert with_table(readme, folder, "README.md") == readme
+    readme = README.read_text(encoding="utf-8")
+    assert with_table(readme, folder, str(README)) == readme
 
 
 @published
-def test_readme_and_page_say_how_the_run_deviates(folder: Path) -> None:
+def test_readme_and_page_state_the_deviations_of_the_run(folder: Path) -> None:
     remarks = remarks_of(folder)
     assert len(remarks) == 4
     assert "covid-19-pneumonia-14-PA.png" in remarks[-1]
     assert "stand-ins" in remarks[0]
-    readme = Path("README.md").read_text(encoding="utf-8")
+    readme = README.read_text(encoding="utf-8")
     page = html.unescape((folder / "report/index.html").read_text(encoding="utf-8"))
     assert [remark for remark in remarks if f"* {remark}\n" not in readme] == []
     assert [remark for remark in remarks[:-1] if remark not in page] == []
@@ -80,14 +80,14 @@ def test_the_whole_study_was_trained() -> None:
     }
 
 
-def test_all_but_searches_and_epochs_behind_350_were_judged(scorecard: pd.DataFrame) -> None:
+def test_all_but_searches_and_epochs_after_350_were_judged(scorecard: pd.DataFrame) -> None:
     not_run = scorecard[scorecard["verdict"] == "not run"]
     assert set(not_run["kind"]) <= {"search", "curve"}
     assert not_run.loc[not_run["kind"] == "curve", "id"].tolist() == ["multi_mobilenet_minimum_350"]
     assert len(not_run) <= 10
 
 
-def test_other_readings_differ_from_the_study_in_what_they_say_alone() -> None:
+def test_other_readings_differ_from_the_study_only_in_their_key() -> None:
     settings = {
         run.parent.name: read_json(run / "training.json")["settings"]
         for run in sorted((OTHER_READINGS / "runs").glob("*/*"))
@@ -109,3 +109,41 @@ def test_the_first_of_them_is_the_study_up_to_epoch_60() -> None:
     assert len(first) == 61
     assert first == study[:61]
     assert (OTHER_READINGS / "split/binary.csv").read_bytes() == (STUDY / "split/binary.csv").read_bytes()
+
+
+RENAMED = {"pneumonia_bac": "c_three", "pneumonia_vir": "d_four", "covid": "a_one", "normal": "b_two"}
+
+
+@pytest.mark.slow
+def test_verdicts_do_not_depend_on_the_names_of_study_classes_and_files(tmp_path: Path) -> None:
+    """The study under another name, with other names of classes and files: the same values and verdicts."""
+    claims = renamed(Path("studies/sha_2021/claims.csv"), tmp_path / "claims.csv")
+    for file in (file for file in STUDY.rglob("*") if file.suffix in (".csv", ".json")):
+        renamed(file, tmp_path / "other_2022" / renamed_text(file.relative_to(STUDY).as_posix()))
+    again = score_published(tmp_path / "other_2022", claims)
+    published = pd.read_csv(STUDY / "scorecard.csv", dtype=str, keep_default_na=False)
+    assert "covid" not in again.to_csv() and "a_one" in again.to_csv()
+    expected = published.map(renamed_text)
+    assert again[["id", "verdict", "this_run"]].to_dict("records") == expected[["id", "verdict", "this_run"]].to_dict(
+        "records"
+    )
+
+
+def renamed_text(text: str) -> str:
+    for old, new in RENAMED.items():
+        text = text.replace(old, new)
+    return text
+
+
+def renamed(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(renamed_text(source.read_text(encoding="utf-8")), encoding="utf-8")
+    return target
+
+
+def test_the_version_that_trained_published_results_is_named() -> None:
+    results = ROOT / "studies/sha_2021/results"
+    codes = {read_json(file)["what_identifies_it"]["code"] for file in results.glob("*/runs/*/*/training.json")}
+    text = (results / "README.md").read_text()
+    assert codes
+    assert [code for code in sorted(codes) if f"`{code}`" not in text] == []

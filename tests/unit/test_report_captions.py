@@ -12,7 +12,7 @@ CAPTIONS = sorted((ROOT / "workflow/report").glob("*.rst"))
 
 
 @pytest.mark.parametrize("caption", CAPTIONS, ids=lambda path: path.stem)
-def test_a_caption_is_valid_and_says_what_it_is_not_for(caption):
+def test_a_caption_is_valid_and_says_research_only(caption):
     snakemake = SimpleNamespace(
         config={"name": "the_run"},
         wildcards=SimpleNamespace(experiment="binary_inception_v3", seed="7", task="bac_vir"),
@@ -28,7 +28,7 @@ def test_a_caption_is_valid_and_says_what_it_is_not_for(caption):
         assert "<strong>binary_inception_v3</strong>, seed 7" in html
 
 
-def test_every_caption_that_the_rules_name_is_there():
+def test_every_caption_in_the_rules_exists():
     rules = "".join(path.read_text("utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
     named = set(re.findall(r'caption="\.\./report/([\w.]+)"', rules))
     assert named and {path.name for path in CAPTIONS} == {*named, "workflow.rst"}

@@ -1,19 +1,20 @@
-"""Tests of how the report tells a run from the study: the lines that differ."""
+"""Tests of the lines of the report on differences between a run and the study."""
 
 import dataclasses
 
 import pytest
-from cxrflow.config.read import read_config, read_yaml
-from cxrflow.config.settings import whole_settings
 from cxrflow.report.deviations import find_deviations
-from cxrflow.report.inputs import read_locked_versions, read_study_config
+from cxrflow.report.inputs import read_locked_versions, read_study
+from cxrflow.study.read import read_config
+from cxrflow.study.settings import whole_settings
 from made_results import ROOT, changed, made_config, made_inputs, make_results
+from study_config import study_config
 
 ALWAYS = [
     (
         "Software",
-        "Python 3.11.9, TensorFlow 2.21.0, Keras 3.15.1; the study names no versions (a notebook service of April 2021 "
-        "(Python 3.7); TensorFlow 2.4 by date).",
+        "Python 3.11.9, TensorFlow 2.21.0, Keras 3.15.1; the study: a notebook service of April 2021 "
+        "(Python 3.7); TensorFlow 2.4 by date.",
         True,
     ),
     (
@@ -23,13 +24,13 @@ ALWAYS = [
     ),
     (
         "Initial weights",
-        "binary_inception_v3 and multiclass_inception_v3: the backbone began from the ImageNet weights that Keras offers "
-        "today (inceptionv3_notop.h5, SHA-256 abababababab…).",
+        "binary_inception_v3 and multiclass_inception_v3: the backbone started from the ImageNet weights that Keras "
+        "publishes (inceptionv3_notop.h5, SHA-256 abababababab…).",
         False,
     ),
     (
         "Initial weights",
-        "multiclass_mobilenet: the backbone began from the ImageNet weights that Keras offers today (mobilenet_notop.h5, "
+        "multiclass_mobilenet: the backbone started from the ImageNet weights that Keras publishes (mobilenet_notop.h5, "
         "SHA-256 abababababab…).",
         False,
     ),
@@ -40,7 +41,6 @@ ALWAYS = [
         "fitted, so that they do nothing; this run leaves them out, with the same effect.",
         False,
     ),
-    ("Validation", "The validation images are augmented as the training images are, as read.", False),
     ("Software", "Of 3 packages compared, all have this project's locked versions.", False),
 ]
 ALL_SAME = ALWAYS[4]
@@ -57,7 +57,7 @@ def lines(inputs):
     return [(line.topic, line.text, line.differs) for line in find_deviations(inputs)]
 
 
-def test_a_run_as_the_study_has_these_lines_and_no_others(inputs):
+def test_a_run_like_the_study_has_exactly_these_lines(inputs):
     assert lines(inputs) == ALWAYS
 
 
@@ -80,19 +80,19 @@ def test_a_run_as_the_study_has_these_lines_and_no_others(inputs):
             "audit/changed",
             ["a.png"],
             "All 306 files",
-            "1 of the 306 listed images is not the file that the list means (other SHA-256), used as found: a.png.",
+            "1 of the 306 listed images is not the listed file (its SHA-256 is different), used anyway: a.png.",
         ),
         (
             "settings/image_list",
             "/home/x/own.csv",
             "All 306 files",
-            "The images are those of the list own.csv, not the study's 306 files.",
+            "The images are those of the list own.csv, not those of the study's own list.",
         ),
         (
             "settings/image_list",
             None,
             "All 306 files",
-            "Whatever lies in the class folders was used; the study has 306 files.",
+            "All files in the class folders were used, not those of the study's own list.",
         ),
         ("settings/resampling", "bilinear", ALL_SAME[1], "resampling: bilinear; the study: nearest."),
         ("settings/tsne/perplexity", 10, ALL_SAME[1], "tsne.perplexity: 10; the study: 30."),
@@ -104,10 +104,10 @@ def test_a_run_as_the_study_has_these_lines_and_no_others(inputs):
             "tasks.binary.positive: normal; the study: covid.",
         ),
         (
-            "settings/validation_augmented",
-            "clean",
-            "are augmented as the training images are",
-            "The validation images are not augmented; in the study they are, as read.",
+            "settings/augment_validation",
+            False,
+            ALL_SAME[1],
+            "augment_validation: false; the study: true.",
         ),
         (
             "experiments/multiclass_mobilenet/epochs",
@@ -116,48 +116,54 @@ def test_a_run_as_the_study_has_these_lines_and_no_others(inputs):
             "epochs: 300; the study: 220 (multiclass_mobilenet).",
         ),
         (
-            "experiments/binary_inception_v3/head/dropout",
+            "experiments/binary_inception_v3/head/2/dropout",
             0.2,
             ALL_SAME[1],
             "head.dropout: 0.2; the study: 0.05 (binary_inception_v3).",
         ),
         (
-            "experiments/binary_inception_v3/batchnorm_momentum",
-            0.8,
-            None,
-            "batchnorm_momentum: 0.8, set by hand for the moving averages of the backbone's batch normalisation; the study: "
-            "the backbone's own (binary_inception_v3).",
+            "experiments/binary_inception_v3/head",
+            ["average_pooling"],
+            ALL_SAME[1],
+            "head: [average_pooling]; the study: [average_pooling, {dense: 128}, {dropout: 0.05}, {dense: 32}] "
+            "(binary_inception_v3).",
         ),
         (
-            "runs/training/versions/keras",
+            "experiments/binary_inception_v3/batchnorm_momentum",
+            0.8,
+            ALL_SAME[1],
+            "batchnorm_momentum: 0.8; the study: empty (binary_inception_v3).",
+        ),
+        (
+            "trainings/record/versions/keras",
             "3.14.0",
             "have this project's locked",
             "Not the locked versions of this project: keras 3.14.0 (locked: 3.15.1).",
         ),
         (
-            "runs/training/weights",
+            "trainings/record/weights",
             {"source": "random", "file": None, "sha256": None},
-            "ImageNet weights that Keras offers",
-            "binary_inception_v3, multiclass_inception_v3 and multiclass_mobilenet: the backbone began from random numbers; "
-            "the study's began from ImageNet weights.",
+            "ImageNet weights that Keras publishes",
+            "binary_inception_v3, multiclass_inception_v3 and multiclass_mobilenet: the backbone started from random numbers; "
+            "in the study from ImageNet weights.",
         ),
         (
-            "runs/training/weights",
+            "trainings/record/weights",
             {"source": "file", "file": "own.h5", "sha256": "12" * 32},
-            "ImageNet weights that Keras offers",
-            "binary_inception_v3, multiclass_inception_v3 and multiclass_mobilenet: the backbone began from a file of one's "
-            "own (own.h5, SHA-256 121212121212…); the study's from ImageNet weights.",
+            "ImageNet weights that Keras publishes",
+            "binary_inception_v3, multiclass_inception_v3 and multiclass_mobilenet: the backbone started from a file "
+            "(own.h5, SHA-256 121212121212…); in the study from ImageNet weights.",
         ),
     ],
 )
-def test_a_line_is_there_exactly_when_its_fact_is(inputs, path, value, gone, there):
+def test_a_line_is_written_if_and_only_if_it_is_true(inputs, path, value, gone, there):
     assert there not in [text for _, text, _ in lines(inputs)]
     found = lines(changed(inputs, path, value))
     line = next(line for line in found if line[1] == there)
     assert line[2]  # it differs
     if gone:
         assert not [text for _, text, _ in found if gone in text]
-    # Nothing else has come: all others were there before, but for the list of locked versions and of software.
+    # No other line is new, except the lists of locked versions and of software.
     before = [text for _, text, _ in lines(inputs)]
     others = [text for _, text, _ in found if text != there and text not in before]
     assert all(text.startswith("Python 3.11.9") for text in others)
@@ -172,13 +178,13 @@ def test_one_difference_of_all_experiments_is_one_line(inputs):
     ]
 
 
-def test_keys_that_say_only_how_a_run_is_made_are_not_differences(inputs):
+def test_keys_without_effect_on_results_are_not_differences(inputs):
     for key, value in {"threads": 16, "name": "mine", "environment": "gpu", "missing_images": "warn"}.items():
         assert lines(changed(inputs, f"settings/{key}", value)) == ALWAYS
 
 
-def test_the_studys_config_as_the_last_stages_see_it_differs_in_nothing(inputs):
-    config = read_config({**read_yaml(ROOT / "config.yaml"), "images": "."})
+def test_the_studys_config_as_the_last_stages_see_it_has_no_differences(inputs):
+    config = read_config({**study_config(), "images": "."})
     settings = whole_settings(config)
     experiments = {name: settings["experiments"][name] for name in inputs.experiments}
     same = dataclasses.replace(inputs, settings=settings, experiments=experiments)
@@ -189,34 +195,34 @@ def test_no_augmentation_at_all(inputs):
     found = lines(changed(inputs, "settings/augmentation", "none"))
     texts = [text for _, text, _ in found]
     assert any(text.startswith("augmentation: none; the study: rotation_range 50") for text in texts)
-    assert "The validation images are not augmented; in the study they are, as read." in texts
-    # Told always, also where there is nothing to leave it out of.
+    # Always reported, even if there is nothing to leave it out of.
     assert any("never fitted" in text for text in texts)
 
 
-def test_phantoms_are_told_in_place_of_the_list(inputs):
+def test_phantoms_are_reported_instead_of_the_list(inputs):
     phantoms = changed(inputs, "settings/phantoms", {"train_per_class": 40, "test_per_class": 10, "seed": 3})
     texts = [text for topic, text, _ in lines(changed(phantoms, "settings/image_list", None)) if topic == "Images"]
     assert len(texts) == 1
     assert texts[0].startswith(
-        "Drawn chest phantoms stand in for the X-rays: 40 per class to train with and 10 to test"
+        "The images are drawn chest phantoms instead of X-rays: 40 per class for training and 10 for testing"
     )
 
 
-def test_experiments_left_out_and_extra_ones_are_told(tmp_path):
+def test_missing_and_extra_experiments_are_reported(tmp_path):
     config = made_config(only=["binary_inception_v3", "binary_inception_v3_dropout_0"], override={"epochs": 2})
     texts = [text for _, text, _ in lines(made_inputs(tmp_path, config, make_results(tmp_path, config)))]
     assert "Not part of this run: multiclass_inception_v3 and multiclass_mobilenet." in texts
     assert "Beyond the study's own experiments: binary_inception_v3_dropout_0." in texts
-    # An extra is held against the same extra of the study's config, so that its own dropout is no difference.
+    # An extra is compared with the same extra of the study's config, so its own dropout is not a difference.
     assert not any("dropout:" in text for text in texts)
     assert "epochs: 2; the study: 90 (binary_inception_v3 and binary_inception_v3_dropout_0)." in texts
 
 
-def test_without_the_study_nothing_is_compared_and_that_is_said(inputs):
-    texts = [text for _, text, _ in lines(dataclasses.replace(inputs, study=None, locked=None))]
-    assert "Not compared key by key: no config of the study was given." in texts
-    assert not any("locked" in text or "Every setting" in text for text in texts)
+def test_a_run_without_a_study_mentions_none(inputs):
+    found = lines(dataclasses.replace(inputs, study=None, open_points=[], locked=None))
+    assert {topic for topic, _, _ in found} == {"Initial weights", "Software"}
+    assert not any(differs for _, _, differs in found)
+    assert not any("study" in text or "locked" in text or "Every setting" in text for _, text, _ in found)
 
 
 @pytest.mark.parametrize(("python", "numpy"), [("3.11.7", "2.4.6"), ("3.13.1", "2.5.5")])
@@ -236,5 +242,5 @@ def test_the_lock_file_of_the_project_is_read():
 
 
 def test_the_studys_own_config_is_read():
-    study = read_study_config(ROOT / "config.yaml")
-    assert study["experiments"]["multiclass_inception_v3"]["head"]["last_hidden_units"] == 16
+    study = read_study(ROOT / "studies/sha_2021/study.yaml")
+    assert study["experiments"]["multiclass_inception_v3"]["head"][-1]["dense"] == 16

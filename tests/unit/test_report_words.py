@@ -1,8 +1,10 @@
 """Tests of how the report writes values."""
 
 import pytest
+from cxrflow.claims.model import stated_in_words
+from cxrflow.io.words import counted, duration, joined, some_of, visible
 from cxrflow.report import words
-from cxrflow.report.scorecard import stated
+from cxrflow.statistics.intervals import wilson_interval
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
@@ -12,11 +14,11 @@ from scipy.stats import binomtest
 def test_the_interval_is_that_of_scipy(counts):
     correct, images = counts
     peer = binomtest(correct, images).proportion_ci(0.95, method="wilson")
-    assert words.wilson_interval(correct, images) == pytest.approx((peer.low, peer.high), abs=1e-6)
+    assert wilson_interval(correct, images) == pytest.approx((peer.low, peer.high), abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (None, "empty"),
         (True, "true"),
@@ -31,8 +33,8 @@ def test_the_interval_is_that_of_scipy(counts):
         ("nearest", "nearest"),
     ],
 )
-def test_config_values(value, told):
-    assert words.shown(value) == told
+def test_config_values(value, expected):
+    assert words.shown(value) == expected
 
 
 def test_numbers():
@@ -47,35 +49,35 @@ def test_numbers():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "expected"),
     [
-        (3.14, "3.1 s"),
-        (59.4, "59.4 s"),
-        (60, "1 min 00 s"),
-        (754, "12 min 34 s"),
-        (3599.6, "1 h 00 min"),
-        (7_260, "2 h 01 min"),
+        (3.14, "3 s"),
+        (59.4, "59 s"),
+        (90, "2 min"),
+        (754, "13 min"),
+        (5400, "1 h 30 min"),
+        (7_260, "2 h 1 min"),
     ],
 )
-def test_durations(seconds, told):
-    assert words.duration(seconds) == told
+def test_durations(seconds, expected):
+    assert duration(seconds) == expected
 
 
 def test_lists():
-    assert words.joined(["a"]) == "a"
-    assert words.joined(["a", "b", "c"]) == "a, b and c"
-    assert words.counted(1, "image") == "1 image"
-    assert words.counted(2000, "image") == "2,000 images"
-    assert words.few_of(["a", "b"], 2) == "a, b"
-    assert words.few_of(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+    assert joined(["a"]) == "a"
+    assert joined(["a", "b", "c"]) == "a, b and c"
+    assert counted(1, "image") == "1 image"
+    assert counted(2000, "image") == "2,000 images"
+    assert some_of(["a", "b"], 2) == "a, b"
+    assert some_of(["a", "b", "c", "d"], 2) == "a, b and 2 more"
 
 
-def test_names_break_behind_underscores_and_are_escaped():
+def test_names_break_after_underscores_and_are_escaped():
     assert words.breakable("a_b<i>") == "a_<wbr>b&lt;i&gt;"
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ("21802784", "21,802,784"),
         ("0.13325662910938263", "0.1333"),
@@ -84,5 +86,21 @@ def test_names_break_behind_underscores_and_are_escaped():
         ("", ""),
     ],
 )
-def test_values_of_the_study(value, told):
-    assert stated(value) == told
+def test_values_of_the_study(value, expected):
+    assert stated_in_words(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Übersicht 肺 Лёгкие ريه", "Übersicht 肺 Лёгкие ريه"),
+        ("12\u00a0% of\u3000all\n\tlines", "12\u00a0% of\u3000all\n\tlines"),
+        ("\u202egnp.exe\u2066", r"\u202egnp.exe\u2066"),
+        ("a\x00\x1b[31m\r\x85", r"a\x00\x1b[31m\r\x85"),
+        ("co\u00advid\u200b\ufeff\u2028\ue000", r"co\xadvid\u200b\ufeff\u2028\ue000"),
+        ("caf\udce9", r"caf\xe9"),
+    ],
+)
+def test_outside_problem_every_character_shows(text, shown):
+    assert visible(text) == shown
+    assert visible(shown) == shown

@@ -1,18 +1,18 @@
-"""The split: Keras' own, or a table."""
+"""The split: Keras' own, or from a table."""
 
 from pathlib import Path
 
 import keras
 import pandas as pd
 import pytest
-from cxrflow.index_images import index_images
-from cxrflow.split_images import check_split, split_by_table, split_like_keras
-from cxrflow.stage.faults import Fault
+from cxrflow.io.errors import UserError
+from cxrflow.stages.split_images import check_split, split_by_table, split_like_keras
 from hypothesis import given
 from hypothesis import strategies as st
 
 # The generator that the study used still lives in Keras; it is the oracle here.
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
+from made_images import index_images
 
 
 def keras_files(root: Path, fraction: float, subset: str, classes: list[str]) -> set[str]:
@@ -34,14 +34,14 @@ def test_the_split_is_that_of_keras(image_folder: Path, fraction: float) -> None
 
 
 def test_the_study_is_split_as_keras_would(study_data: Path) -> None:
-    classes = ["normal", "pneumonia_bac", "pneumonia_vir"]  # whole: no image of these is missing
+    classes = ["normal", "pneumonia_bac", "pneumonia_vir"]  # complete: none of their images is missing
     split = split_like_keras(index_images(study_data, classes, workers=2)[0], classes, 0.2)
     for subset in ("training", "validation"):
         ours = set(split.loc[split["subset"] == subset, "image"])
         assert ours == keras_files(study_data, 0.2, subset, classes)
 
 
-def test_an_image_that_is_missing_moves_no_other(image_folder: Path) -> None:
+def test_a_missing_image_moves_no_other(image_folder: Path) -> None:
     classes = ["covid", "normal"]
     index, _ = index_images(image_folder, classes)
     whole = split_like_keras(index, classes, 0.2)
@@ -72,7 +72,7 @@ def test_properties_of_the_split(sizes: list[int], fraction: float) -> None:
         assert pd.isna(last) or pd.isna(first) or last < first
 
 
-def test_a_table_of_ones_own(image_folder: Path) -> None:
+def test_a_split_from_a_table(image_folder: Path) -> None:
     index, _ = index_images(image_folder, ["covid", "normal"])
     table = pd.DataFrame(
         {"image": ["train/covid/covid_0.png", "test/normal/normal_t0.png"], "subset": ["test", "training"]}
@@ -84,28 +84,28 @@ def test_a_table_of_ones_own(image_folder: Path) -> None:
     ]
 
 
-def test_all_faults_of_a_table(image_folder: Path) -> None:
+def test_all_errors_of_a_table(image_folder: Path) -> None:
     index, _ = index_images(image_folder, ["covid", "normal"])
     table = pd.DataFrame(
         {
             "image": ["train/covid/covid_0.pgn", "train/covid/covid_1.png", "train/covid/covid_1.png"],
-            "subset": ["training", "train", "test"],
+            "subset": ["Train", "traning", "test"],
         }
     )
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         split_by_table(index, ["covid", "normal"], table)
     assert caught.value.messages == [
         "split: train/covid/covid_0.pgn: not among the images; did you mean 'train/covid/covid_0.png'?",
-        "split: train/covid/covid_1.png: named twice",
-        "split: train/covid/covid_1.png: subset 'train' is not allowed; allowed: training, validation, test",
+        "split: train/covid/covid_1.png: listed twice",
+        "split: train/covid/covid_1.png: subset 'traning' is not allowed; allowed: training, validation, test",
     ]
-    with pytest.raises(Fault, match="no column image and no column subset; it has a"):
+    with pytest.raises(UserError, match="no column image and no column subset; the columns are a"):
         split_by_table(index, ["covid"], pd.DataFrame({"a": []}))
 
 
 def test_a_class_without_images_in_a_subset(image_folder: Path) -> None:
     index, _ = index_images(image_folder, ["covid", "normal"])
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(UserError) as caught:
         check_split(split_like_keras(index, ["covid", "normal"], 0.15), ["covid", "normal"])
     assert len(caught.value.messages) == 1
     assert "class normal has no validation image" in caught.value.messages[0]

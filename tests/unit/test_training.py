@@ -1,4 +1,4 @@
-"""The training loop on a small network: batches, epochs, losses by hand, the same numbers twice, Keras' fit as a peer."""
+"""The training loop on a small network: batches, epochs, losses by hand, repeatability, and comparison with Keras' fit."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from cxrflow.augmentation.draw import draw_epoch
-from cxrflow.config.images import Augmentation
-from cxrflow.plan_augmentation import plan_augmentation
-from cxrflow.stage.faults import Fault
+from cxrflow.io.errors import UserError
+from cxrflow.stages.plan_augmentation import plan_augmentation
+from cxrflow.study.images import Augmentation
 from cxrflow.training import engine
 from cxrflow.training.batches import batches, batches_per_pass, image_weights, images_per_pass, target_vectors
-from cxrflow.training.engine import Progress, compile_network
-from cxrflow.training.progress import duration, progress_line
+from cxrflow.training.engine import Progress, TrainingData, compile_network
+from cxrflow.training.progress import clock_time, progress_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,7 +53,7 @@ def split() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def pixels(split: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Noise of 12 px, the light class brighter."""
+    """Noise of 12 px; the class `light` is brighter."""
     random = np.random.default_rng(0)
     return {
         row["image"]: (random.integers(0, 156, (12, 12, 3)) + 100 * (row["class"] == "light")).astype(np.uint8)
@@ -62,7 +62,7 @@ def pixels(split: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def small_network(outputs: int = 1) -> keras.Model:
-    """Convolution, batch normalisation, dropout: all that keeps a state."""
+    """Convolution, batch normalisation, dropout: everything that has variables."""
     keras.utils.set_random_seed(7)
     activation = "sigmoid" if outputs == 1 else "softmax"
     return keras.Sequential(
@@ -81,13 +81,15 @@ def small_network(outputs: int = 1) -> keras.Model:
 def train(
     split: pd.DataFrame, pixels: dict[str, np.ndarray], model: keras.Model | None = None, **changes: Any
 ) -> tuple[keras.Model, Progress, pd.DataFrame, list[str]]:
-    """The network, how far it is, its history, and the moments on the way."""
+    """Train; return the network, its progress, its history, and the moments during training."""
     settings = {**SETTINGS, **changes}
     manifest = list(plan_augmentation(split, 0, settings["epochs"], None, "clean"))
     model = model or small_network(1 if settings["loss"] == "binary_crossentropy" else 2)
     compile_network(model, settings)
     progress = Progress()
-    steps = engine.train(model, lambda n: manifest[n - 1], pixels, split, settings, settings["epochs"], progress)
+    steps = engine.train(
+        model, TrainingData(lambda n: manifest[n - 1], pixels, split, settings), settings["epochs"], progress
+    )
     moments = [str(moment) for moment in steps]
     return model, progress, pd.DataFrame(progress.history), moments
 
@@ -99,7 +101,7 @@ def test_same_numbers_twice(split: pd.DataFrame, pixels: dict[str, np.ndarray]) 
         np.testing.assert_array_equal(a, b)
 
 
-def test_more_epochs_begin_with_the_same(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
+def test_more_epochs_start_with_the_same_numbers(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
     short, longer = train(split, pixels, epochs=2)[2], train(split, pixels, epochs=4)[2]
     pd.testing.assert_frame_equal(longer.head(2), short, check_exact=True)
 
@@ -111,10 +113,36 @@ def test_moments_of_an_epoch(split: pd.DataFrame, pixels: dict[str, np.ndarray])
     assert kept == [*["step"] * 6, *["validation"] * 2, "epoch"]
 
 
-def test_early_stopping_ends_it(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
-    """No loss falls by 10, so that nothing improves behind the first epoch."""
-    stopping = {"patience": 2, "min_delta": 10.0}
+@pytest.mark.parametrize("monitor", ["val_loss", "accuracy"])
+def test_early_stopping_ends_it(split: pd.DataFrame, pixels: dict[str, np.ndarray], monitor: str) -> None:
+    """No curve improves by 10 after the first epoch."""
+    stopping = {"monitor": monitor, "patience": 2, "min_delta": 10.0}
     assert train(split, pixels, epochs=9, early_stopping=stopping)[2]["epoch"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("incomplete", "steps"), [("dropped", 5), ("kept", 6)])
+def test_an_exponential_schedule_sets_the_rate_of_each_step(
+    split: pd.DataFrame, pixels: dict[str, np.ndarray], incomplete: str, steps: int
+) -> None:
+    """As Keras' own schedule in an optimizer would; a training that is resumed within an epoch continues at its step."""
+    schedule = {"kind": "exponential", "factor": 0.5, "steps": 4, "staircase": False}
+    settings = {**SETTINGS, "schedule": schedule, "epochs": 2, "incomplete_batch": incomplete}
+    manifest = list(plan_augmentation(split, 0, 2, None, "clean"))
+    peer = keras.optimizers.schedules.ExponentialDecay(settings["learning_rate"], 4, 0.5)
+    model, progress, rates = small_network(1), Progress(), []
+    compile_network(model, settings)
+    for epochs in (1, 2):  # a new pass of `train` from the middle of each epoch
+        for _ in range(2):
+            moments = engine.train(
+                model, TrainingData(lambda n: manifest[n - 1], pixels, split, settings), epochs, progress
+            )
+            for moment in moments:
+                rates += [float(model.optimizer.learning_rate)] if moment == "step" else []
+                if moment == "step" and progress.batches == 3:
+                    break
+            moments.close()
+    assert len(rates) == 2 * steps == int(model.optimizer.iterations)
+    assert rates == pytest.approx([float(peer(step)) for step in range(2 * steps)], rel=1e-6)
 
 
 def test_schedule_sets_the_rate_of_the_epoch(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
@@ -128,7 +156,7 @@ def test_schedule_sets_the_rate_of_the_epoch(split: pd.DataFrame, pixels: dict[s
 
 
 def plain_network(outputs: int = 1) -> keras.Model:
-    """Without dropout and batch normalisation: what it says in training can be asked of it before."""
+    """A network without dropout and batch normalisation, so its output in training can be computed beforehand."""
     keras.utils.set_random_seed(7)
     layers = [keras.Input((12, 12, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
     return keras.Sequential([*layers, keras.layers.Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax")])
@@ -165,7 +193,7 @@ def test_loss_of_a_batch_over_classes_by_hand(
 
     counts = 1.0 if weights == "none" else images["training"]["class"].map(weights).to_numpy()
     changes = {"loss": "categorical_crossentropy", "label_smoothing": smoothing, "class_weights": weights}
-    still = {"optimizer": "sgd", "learning_rate": 1e-30}  # validation sees the network as it was
+    still = {"optimizer": "sgd", "learning_rate": 1e-30}  # validation uses the unchanged network
     history = train(split, pixels, plain_network(2), epochs=1, batch_size=22, **changes, **still)[2]
     assert history["loss"].item() == pytest.approx(np.mean(counts * wanted("training")), rel=1e-5)
     assert history["val_loss"].item() == pytest.approx(np.mean(wanted("validation")), rel=1e-5)
@@ -194,8 +222,9 @@ def test_history_is_that_of_keras_fit(split: pd.DataFrame, pixels: dict[str, np.
     ours = train(split, pixels, epochs=1, incomplete_batch="kept")[2]
     peer = small_network()
     compile_network(peer, SETTINGS)
-    fitted = peer.fit(((batch.x, batch.y) for batch in whole), epochs=1, steps_per_epoch=len(whole), verbose=0).history
-    # fit weighs its batches as we do; it runs the same steps, so only rounding may differ.
+    made = ((batch.x, batch.y) for batch in whole)
+    fitted = peer.fit(made, epochs=1, steps_per_epoch=len(whole), shuffle=False, verbose=0).history
+    # fit weights its batches in the same way and runs the same steps, so only rounding may differ.
     assert ours["loss"].item() == pytest.approx(fitted["loss"][0], rel=1e-5)
     assert ours["accuracy"].item() == pytest.approx(fitted["accuracy"][0], rel=1e-6)
 
@@ -226,17 +255,17 @@ def test_the_best_epoch_is_kept(split: pd.DataFrame, pixels: dict[str, np.ndarra
 
 
 def test_numbers_that_are_not_finite_end_the_run(split: pd.DataFrame, pixels: dict[str, np.ndarray]) -> None:
-    with pytest.raises(Fault, match="epoch 1, step 2: the training loss is nan"):
+    with pytest.raises(UserError, match="epoch 1, step 2: the training loss is nan"):
         train(split, pixels, learning_rate=float("nan"), epochs=2)
-    # In the only step of the epoch: validation is the first to see what became of it.
+    # In the only step of the epoch: the validation is the first to show its effect.
     with pytest.raises(
-        Fault, match=r"epoch 1, step 1: the validation loss is nan; in it were the validation rows 0 to 5 "
+        UserError, match=r"epoch 1, step 1: the validation loss is nan; the batch contains the validation rows 0 to 5 "
     ):
         train(split, pixels, learning_rate=float("nan"), epochs=2, batch_size=22)
 
 
 @given(images=st.integers(1, 50), batch_size=st.integers(1, 12))
-def test_how_many_images_a_pass_shows(images: int, batch_size: int) -> None:
+def test_number_of_images_in_a_pass(images: int, batch_size: int) -> None:
     names = [f"train/a/{n:02}.png" for n in range(images)]
     picture = np.zeros((3, 3, 3), np.uint8)
     rows = draw_epoch(names, "training", 0, 1, None)
@@ -265,7 +294,7 @@ def test_batches_follow_the_manifest(split: pd.DataFrame, pixels: dict[str, np.n
 
 
 @given(first=st.integers(0, 6), workers=st.integers(1, 4))
-def test_batches_from_any_one_on_and_by_any_threads(first: int, workers: int) -> None:
+def test_batches_from_any_start_and_with_any_threads(first: int, workers: int) -> None:
     names = [f"train/a/{n:02}.png" for n in range(22)]
     random = np.random.default_rng(1)
     pixels = {name: random.integers(0, 256, (9, 9, 3), dtype=np.uint8) for name in names}
@@ -292,4 +321,4 @@ def test_progress_line() -> None:
     assert progress_line(history, timing, 90) == (
         "epoch  1/90  loss 0.5000  accuracy 0.750  validation 0.2500 1.000  12.3 images/s  14:50 left"
     )
-    assert [duration(seconds) for seconds in (0, 59.6, 3600, 3661)] == ["0:00", "1:00", "1:00:00", "1:01:01"]
+    assert [clock_time(seconds) for seconds in (0, 59.6, 3600, 3661)] == ["0:00", "1:00", "1:00:00", "1:01:01"]

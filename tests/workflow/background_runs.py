@@ -1,4 +1,4 @@
-"""Snakemake that runs beside the test, and the processes of its stages."""
+"""Run Snakemake in the background of a test, and find the processes of its stages."""
 
 import subprocess
 import sys
@@ -17,11 +17,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def stages(folder: Path, stage: str) -> list[psutil.Process]:
-    """The processes that run a stage in a folder."""
+    """List the processes that run a stage in a folder."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cmdline()[1:3] == ["-m", f"cxrflow.{stage}"] and Path(process.cwd()) == folder:
+            if process.cmdline()[1:3] == ["-m", f"cxrflow.stages.{stage}"] and Path(process.cwd()) == folder:
                 found.append(process)
         except psutil.Error:  # it has ended
             continue
@@ -30,18 +30,18 @@ def stages(folder: Path, stage: str) -> list[psutil.Process]:
 
 @dataclass
 class Run:
-    """Snakemake in a folder."""
+    """Snakemake running in a folder."""
 
     folder: Path
     process: subprocess.Popen[str]
     screen: Path
 
     def text(self) -> str:
-        """All that it and its jobs have said."""
+        """Return everything that it and its jobs have printed."""
         return self.screen.read_text(encoding="utf-8")
 
     def until(self, what: Callable[[], Any]) -> Any:
-        """Wait until something is so, and give it; fail where Snakemake ends before, or after minutes."""
+        """Wait until a condition holds, and return its value; fail if Snakemake ends earlier, or after 15 minutes."""
         end = time.monotonic() + 900
         while not (found := what()):
             assert self.process.poll() is None and time.monotonic() < end, self.text()
@@ -49,13 +49,13 @@ class Run:
         return found
 
     def ends(self) -> int:
-        """Wait until it has ended; its exit status."""
+        """Wait until it has ended; return its exit status."""
         return self.process.wait(1800)
 
 
 @contextmanager
 def started(folder: Path, *targets: str, **changes: Any) -> Iterator[Run]:
-    """Snakemake with the tiny config and a state behind each epoch, in a folder; what is left of it at the end is killed."""
+    """Start Snakemake in a folder, with the tiny config and a checkpoint after each epoch; at the end, kill what still runs."""
     folder.mkdir(exist_ok=True)
     (folder / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "threads": 1, "save_every": 0, **changes}))
     screen = folder / f"screen_{len(list(folder.glob('screen_*')))}.txt"

@@ -1,4 +1,4 @@
-"""Snakemake, run as a user runs it, in folders of its own."""
+"""Snakemake, as a user runs it, in separate folders."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from forked import forked_snakemake
 from tiny_run import TINY
 
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
@@ -17,7 +18,10 @@ def snakemake(project: Path) -> Snakemake:
     """`snakemake(folder, *arguments)` runs Snakemake in a folder, with cxrflow's Snakefile and default profile."""
 
     def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "-s", str(project / "Snakefile"), "-d", str(folder), *arguments]
+        named = ["-s", str(project / "Snakefile"), "-d", str(folder), *arguments]
+        if {"-n", "--touch"} & {*arguments}:
+            return forked_snakemake(project, named)
+        command = [sys.executable, "-m", "snakemake", *named]
         return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
     return run
@@ -25,7 +29,7 @@ def snakemake(project: Path) -> Snakemake:
 
 @pytest.fixture
 def overlay(tmp_path: Path) -> Callable[..., str]:
-    """`overlay(key=value, …)` writes TINY with some keys changed, and gives the file's name."""
+    """`overlay(key=value, …)` writes TINY with some keys changed, and returns the file's name."""
 
     def write(**changes: object) -> str:
         path = tmp_path / "overlay.yaml"

@@ -1,11 +1,10 @@
 """A copy of the project with a finished run in it, and what Snakemake plans after a change.
 
-For dry runs the results need not be true: files of the right names are put there and recorded by `snakemake --touch`, so that
-the whole table takes a minute or two. For the real rows the run is a real one.
+Dry runs do not need real results: `snakemake --touch` records empty files with the right names, so that the whole table takes
+a minute or two. For the real rows, the run is a real one.
 """
 
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -16,20 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-CONTEXT = multiprocessing.get_context("forkserver")
-# Loaded once for all dry runs; nothing of cxrflow, which each copy of the project has for itself.
-SNAKEMAKE = ["snakemake.cli", "snakemake.workflow", "snakemake.report.html_reporter", "requests", "smart_open"]
-CONTEXT.set_forkserver_preload([*SNAKEMAKE, "pydantic", "numpy", "PIL.Image", "psutil"])
+from forked import CONTEXT
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a dry run says: jobs as `rule wildcard wildcard`, and the epochs that would be trained."""
+    """The result of a dry run: jobs as `rule wildcard wildcard`, and the epochs that would be trained."""
 
     jobs: frozenset[str]
     epochs_of: Mapping[str, int]
-    """Those that a job would train, of the jobs that train."""
+    """Training job to the number of epochs that it would train."""
     commands: Mapping[str, str]
     inputs: Mapping[str, list[str]]
     outputs: Mapping[str, list[str]]
@@ -41,17 +36,19 @@ class Plan:
 
 
 def copy_project(project: Path, folder: Path) -> None:
-    """Copy the files of the checkout that git knows, or would know."""
+    """Copy the files of the checkout that git tracks, or would track."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=project, capture_output=True, check=True, text=True).stdout.split("\0")
     for name in filter(None, names):
-        if (project / name).is_file() and not name.startswith(("tests/", "docs/", "results/")):
+        if (project / name).is_file() and not name.startswith(
+            ("tests/", "docs/", "results/", "studies/sha_2021/results/")
+        ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(project / name, folder / name)
 
 
 def write_config(file: Path, config: Mapping[str, Any]) -> None:
-    """Write a config to be laid over the project's."""
+    """Write a config that overrides the project's."""
     file.write_text(yaml.safe_dump(dict(config)))
 
 
@@ -60,25 +57,22 @@ def dry_run(
     *configs: str,
     arguments: Iterable[str] = (),
     variables: Mapping[str, str] | None = None,
-    rebuild_outdated: bool = False,
 ) -> Plan:
-    """What Snakemake plans in a copy of the project, with some environment variables, or for `make rebuild-outdated`."""
+    """Plan a run in a copy of the project, with some environment variables."""
     answer, question = CONTEXT.Pipe(duplex=False)
     flags = [*(["--configfile", *configs] if configs else []), *arguments]
-    process = CONTEXT.Process(
-        target=_plan, args=(str(folder), flags, dict(variables or {}), rebuild_outdated, question)
-    )
+    process = CONTEXT.Process(target=_plan, args=(str(folder), flags, dict(variables or {}), question))
     process.start()
     question.close()
-    told = answer.recv()
+    received = answer.recv()
     process.join()
-    if isinstance(told, str):
-        raise AssertionError(told)
-    return Plan(frozenset(told["commands"]), **told)
+    if isinstance(received, str):
+        raise AssertionError(received)
+    return Plan(frozenset(received["commands"]), **received)
 
 
 def fake_run(folder: Path, *configs: str) -> None:
-    """Make a finished run of files that hold little or nothing; Snakemake takes it for one."""
+    """Create the files of a finished run, empty or nearly so, in a form that Snakemake accepts."""
     plan = dry_run(folder, *configs)
     seconds = {"train_model": 1080}
     for job, outputs in plan.outputs.items():
@@ -100,20 +94,15 @@ def fake_run(folder: Path, *configs: str) -> None:
     assert dry_run(folder, *configs).jobs == set()
 
 
-def _plan(folder: str, flags: list[str], variables: dict[str, str], rebuild_outdated: bool, question: Any) -> None:
+def _plan(folder: str, flags: list[str], variables: dict[str, str], question: Any) -> None:
     try:
         os.chdir(folder)
         os.environ.update(variables)
         sys.path.insert(0, f"{folder}/workflow")
-        from cxrflow.explain.jobs import planned_jobs
-        from cxrflow.explain.trainings import verdict_on
-        from cxrflow.explain_plan import explain
+        from cxrflow.run.jobs import planned_jobs
+        from cxrflow.run.planned_trainings import verdict_on
+        from cxrflow.run.why import explain
 
-        if rebuild_outdated:
-            from cxrflow.rebuild_outdated import outdated_in_run, to_force
-
-            every, outdated = outdated_in_run(flags)
-            flags += ["--forcerun", *to_force(every, outdated)] if outdated else []
         jobs = planned_jobs(flags)
         makers = {output: job for job in jobs for output in job.outputs}
         names = {" ".join([job.rule, *job.wildcards.values()]): job for job in jobs}
@@ -139,10 +128,10 @@ def _flag(command: str, name: str) -> str:
 
 
 def _fake_training(folder: Path, command: str, seconds: int) -> None:
-    """The record that tells what a training was, and a state under its identity."""
+    """Write the record of a training, and a checkpoint under its identity."""
     sys.path.insert(0, str(folder / "workflow"))
-    from cxrflow.stage.files import sha256_of_file
-    from cxrflow.training.deciding_code import deciding_code
+    from cxrflow.io.files import sha256_of_file
+    from cxrflow.training.environment import training_code_hash
 
     sys.path.pop(0)
     training = folder / _flag(command, "training")
@@ -155,7 +144,7 @@ def _fake_training(folder: Path, command: str, seconds: int) -> None:
         "settings": settings,
         "threads": int(_flag(command, "threads")),
         "what_identifies_it": {
-            "code": deciding_code(),
+            "code": training_code_hash(),
             "versions": {},
             "weights_sha256": weights,
         },
@@ -163,19 +152,19 @@ def _fake_training(folder: Path, command: str, seconds: int) -> None:
     training.write_text(json.dumps(record))
     rows = [f"{epoch},{seconds / settings['epochs']}" for epoch in range(1, settings["epochs"] + 1)]
     (training.parent / "timing.csv").write_text("\n".join(["epoch,seconds", *rows, ""]))
-    state = folder / "results/states" / record["identity"] / "epoch_000002_batch_0000.json"
-    state.parent.mkdir(parents=True, exist_ok=True)
-    state.touch()
+    checkpoint = folder / "results/checkpoints" / record["identity"] / "epoch_000002_batch_0000.json"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.touch()
 
 
 def _fake_index(folder: Path, command: str) -> None:
-    from cxrflow.images.fingerprint import stamps_of, write_seen
-    from cxrflow.stage.files import sha256_of_file
+    from cxrflow.images.fingerprint import stamps_of, write_record
+    from cxrflow.io.files import sha256_of_file
 
     root = folder / _flag(command, "root")
     classes = command.split("--classes ")[1].split(" --", maxsplit=1)[0].split()
     stamps = stamps_of(root, classes, "train_test")
     hashes = {path: sha256_of_file(root / path) for path in stamps}
-    write_seen(
-        folder / _flag(command, "seen"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes
+    write_record(
+        folder / _flag(command, "record"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes
     )

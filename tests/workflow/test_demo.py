@@ -1,4 +1,4 @@
-"""The demo, as `make demo` runs it: from nothing to the report, and networks that have learnt."""
+"""The demo, as `make demo` runs it: from an empty folder to the report, with networks that have learnt."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,7 @@ EXPERIMENTS = ("binary_inception_v3", "multiclass_inception_v3", "multiclass_mob
 def demo(snakemake: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo has run."""
     folder = tmp_path_factory.mktemp("demo")
-    for name in ("examples", "workflow"):
-        (folder / name).symlink_to(project / name)
-    run = snakemake(folder, "--cores", "2", "--configfile", str(project / "examples/demo.yaml"))
+    run = snakemake(folder, "--cores", "2", "--config", "study=demo")
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
 
@@ -37,21 +35,21 @@ def test_demo_ends_in_a_report_and_a_scorecard(demo: Path, project: Path) -> Non
     for text in (*EXPERIMENTS, "phantom", "not for clinical use"):
         assert text in page
     scorecard = pd.read_csv(demo / "results/demo/scorecard.csv")
-    claims = pd.read_csv(project / "examples/demo_claims.csv")
+    claims = pd.read_csv(project / "studies/demo/claims.csv")
     assert scorecard["id"].tolist() == claims["id"].tolist()
     assert not scorecard["verdict"].isin(["not run"]).any()
 
 
 @pytest.mark.slow
 def test_demo_leaves_nothing_to_do(snakemake: Any, demo: Path, project: Path) -> None:
-    again = snakemake(demo, "-n", "--configfile", str(project / "examples/demo.yaml"))
+    again = snakemake(demo, "-n", "--config", "study=demo")
     assert planned_jobs(again) == {}
 
 
 @pytest.mark.slow
 def test_demo_as_a_snakemake_report(snakemake: Any, demo: Path, project: Path) -> None:
-    """`snakemake --report` works too, with our captions."""
-    run = snakemake(demo, "--configfile", str(project / "examples/demo.yaml"), "--report", "report.html")
+    """`snakemake --report` also works, with our captions."""
+    run = snakemake(demo, "--config", "study=demo", "--report", "report.html")
     assert run.returncode == 0, run.stdout + run.stderr
     text = (demo / "report.html").read_text()
     assert "not for clinical use" in text

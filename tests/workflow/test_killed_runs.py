@@ -1,4 +1,4 @@
-"""Killed by SIGKILL, Snakemake or a job, a run goes on by the same command; jobs that were left never get a second writer."""
+"""After SIGKILL of Snakemake or a job, the same command continues the run; no second process writes with a leftover job."""
 
 import signal
 import socket
@@ -11,7 +11,7 @@ from background_runs import stages, started
 
 pytestmark = pytest.mark.slow
 
-# Two classes, and nothing behind the predictions: as few jobs as a training needs.
+# Two classes, and nothing after the predictions: as few jobs as a training needs.
 BINARY = {
     "only": ["binary_mobilenet"],
     "experiments": {
@@ -26,13 +26,13 @@ PHANTOMS = "results/tiny/phantoms/phantoms.csv"
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """The files of a finished run that have the same bytes each time."""
+    """Read the files of a finished run that have the same bytes each time."""
     return {name: (folder / RUN / name).read_bytes() for name in SAME_BYTES}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder to kill runs in; jobs that they leave end with the test."""
+    """A folder to kill runs in; leftover jobs are ended with the test."""
     yield tmp_path / "killed"
     for stage in ("train_model", "make_phantoms"):
         for process in stages(tmp_path / "killed", stage):
@@ -48,8 +48,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_killed_snakemake_goes_on_by_the_same_command(whole: Path, folder: Path) -> None:
-    """Its training lives on; the second run waits for it, though nothing else would keep it from starting jobs."""
+def test_the_same_command_continues_after_snakemake_was_killed(whole: Path, folder: Path) -> None:
+    """Its training continues. The second run waits for it; nothing else would keep it from starting jobs."""
     with started(folder, TRAINED, **BINARY) as first:
         first.until(lambda: "epoch 2/8" in first.text())
         (orphan,) = stages(folder, "train_model")
@@ -57,40 +57,38 @@ def test_killed_snakemake_goes_on_by_the_same_command(whole: Path, folder: Path)
         first.process.kill()
         assert first.ends() == -signal.SIGKILL
         with started(folder, TRAINED, **BINARY) as second:
-            waits = (
-                f"waits: process {orphan.pid} (cxrflow.train_model) of a run that was killed still makes results/tiny"
-            )
+            waits = f"waiting: process {orphan.pid} (cxrflow.stages.train_model) of a killed run is still writing"
             second.until(lambda: waits in second.text())
             assert stages(folder, "train_model") == [orphan]
             orphan.send_signal(signal.SIGCONT)
             assert second.ends() == 0, second.text()
-        assert "trained already, 8 epochs: its state is written out" in second.text()
+        assert "already trained for 8 epochs; writing the outputs" in second.text()
         assert "unlock" not in second.text()
     assert results(folder) == results(whole)
 
 
-def test_where_a_stopped_training_goes_on_stands_at_the_end(folder: Path) -> None:
+def test_the_last_lines_say_where_a_stopped_training_resumes(folder: Path) -> None:
     with started(folder, TRAINED, **BINARY) as run:
         run.until(lambda: "epoch 2/8" in run.text())
         (training,) = stages(folder, "train_model")
         training.send_signal(signal.SIGINT)
         assert run.ends() == 1
-    told = "logs/train_model/binary_mobilenet/seed_0.log: stopped by SIGINT behind epoch "
-    assert told in run.text().partition("Error in rule train_model")[2]
+    reported = "logs/train_model/binary_mobilenet/seed_0.log: stopped by SIGINT after epoch "
+    assert reported in run.text().partition("Error in rule train_model")[2]
 
 
-def test_killed_job_goes_on_and_a_second_run_is_turned_away(snakemake: Any, whole: Path, folder: Path) -> None:
+def test_a_killed_job_resumes_and_a_second_run_is_refused(snakemake: Any, whole: Path, folder: Path) -> None:
     with started(folder, TRAINED, **BINARY) as first:
         first.until(lambda: "epoch 2/8" in first.text())
         (training,) = stages(folder, "train_model")
         training.send_signal(signal.SIGSTOP)
         with started(folder, TRAINED, **BINARY) as second:
             assert second.ends() == 1
-            assert f"process {first.process.pid} on {socket.gethostname()}, since " in second.text()
-            assert ", makes results/tiny already\n" in second.text() and "unlock" not in second.text()
+            assert f"process {first.process.pid} on {socket.gethostname()} (since " in second.text()
+            assert ") is writing results/tiny\n" in second.text() and "unlock" not in second.text()
         plan = snakemake(folder, "-n", "--configfile", str(folder / "tiny.yaml"))
-        assert plan.returncode == 0 and "waits: " not in plan.stderr
-        # Another name makes other files: it is not kept waiting.
+        assert plan.returncode == 0 and "waiting: " not in plan.stderr
+        # A run with another name writes other files, so it does not wait.
         with started(folder, "results/other/phantoms/phantoms.csv", name="other", **BINARY) as other:
             assert other.ends() == 0, other.text()
         assert first.process.poll() is None and stages(folder, "train_model") == [training]
@@ -98,20 +96,20 @@ def test_killed_job_goes_on_and_a_second_run_is_turned_away(snakemake: Any, whol
         assert first.ends() == 1
     with started(folder, TRAINED, **BINARY) as again:
         assert again.ends() == 0, again.text()
-    assert "goes on behind epoch " in again.text()
+    assert "resumes after epoch " in again.text()
     assert results(folder) == results(whole)
 
 
-def test_orphan_that_does_not_train_is_waited_for(whole: Path, folder: Path) -> None:
+def test_a_run_waits_for_an_orphan_that_does_not_train(whole: Path, folder: Path) -> None:
     with started(folder, PHANTOMS, **BINARY) as first:
         (orphan,) = first.until(lambda: stages(folder, "make_phantoms"))
         orphan.send_signal(signal.SIGSTOP)
         first.process.kill()
         first.ends()
         with started(folder, PHANTOMS, **BINARY) as second:
-            waits = f"waits: process {orphan.pid} (cxrflow.make_phantoms) of a run that was killed"
+            waits = f"waiting: process {orphan.pid} (cxrflow.stages.make_phantoms) of a killed run"
             second.until(lambda: waits in second.text())
             assert stages(folder, "make_phantoms") == [orphan]
-            orphan.kill()  # Whoever does not want to wait ends it.
+            orphan.kill()  # ends the wait
             assert second.ends() == 0, second.text()
     assert (folder / PHANTOMS).read_bytes() == (whole / PHANTOMS).read_bytes()

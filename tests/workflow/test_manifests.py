@@ -1,10 +1,11 @@
-"""Manifests that are there stay as they are when seeds or epochs are added; run for real, up to the manifests."""
+"""Existing manifests do not change when seeds or epochs are added; real runs, up to the manifests."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from cxrflow.augmentation.manifest import read_epoch
 
 ONLY = ["multiclass_inception_v3", "multiclass_mobilenet"]
@@ -24,7 +25,8 @@ def manifests(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_one_more_seed_or_more_epochs_touch_no_other_manifest(
+@pytest.mark.slow
+def test_more_seeds_or_epochs_change_no_other_manifest(
     snakemake: Any, overlay: Callable[..., str], tmp_path: Path
 ) -> None:
     def planned(**changes: Any) -> dict[str, tuple[bytes, int]]:

@@ -1,6 +1,6 @@
-"""The rerun table: one row a change on a finished run, the jobs that run again and the epochs that are trained, each exact.
+"""The rerun table: for each change of a finished run, the exact jobs that run again and the epochs that are trained.
 
-The run is one of made files, which Snakemake takes for finished; the epochs are those that `make why` foresees.
+The run consists of generated files, which Snakemake accepts as finished; the epochs are those that `make why` predicts.
 """
 
 import ast
@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cxrflow.outdated.journal import packages_of_jobs, write_down
+from cxrflow.study.decides import PURPOSES, RULES, WITHOUT_EFFECT, keys_that_decide
+from cxrflow.study.experiment import Experiment
+from cxrflow.study.models import Config
 from finished_run import Plan, copy_project, dry_run, fake_run, write_config
 from PIL import Image
 
@@ -27,7 +31,10 @@ CONFIG: dict[str, Any] = {
     "images": "images",
     "image_list": None,
     "weights": "random",
-    "claims": "examples/demo_claims.csv",
+    "claims": "studies/demo/claims.csv",
+    # They take seconds each time; the demo has them.
+    "audits": {"rivals": "off", "look_alikes": "off", "labels": "off", "quality": "off"},
+    "explain": "none",
     "tasks": {"binary": {"classes": CLASSES["binary"]}},
     "only": ["binary", "multiclass"],
     "experiments": {
@@ -35,7 +42,7 @@ CONFIG: dict[str, Any] = {
             "like": "binary_inception_v3",
             "backbone": "MobileNet",
             "frozen_layers": 20,
-            "weights": "workflow/resources/weights",
+            "weights": "studies/demo/weights",
             **SMALL,
         },
         "multiclass": {"like": "multiclass_mobilenet", **SMALL},
@@ -53,7 +60,7 @@ RUN_READS = {
     "plot_confusion": ["evaluate_model"],
     "plot_embedding": ["embed_features"],
 }
-READS: dict[str, set[str]] = {"index_images": set(), "audit_data": {"index_images"}, "score_claims": set()}
+READS: dict[str, set[str]] = {"index_images": set(), "score_claims": set()}
 READS |= {f"cache_pixels 32 {folder}": {"index_images"} for folder in FOLDERS}
 for _task, _classes in CLASSES.items():
     _pixels = {f"cache_pixels 32 {folder}" for folder in FOLDERS if folder.split("/")[1] in _classes}
@@ -67,6 +74,7 @@ for _task, _classes in CLASSES.items():
     READS |= {f"{rule} {_task} 0": {f"{before} {_task} 0" for before in reads} for rule, reads in RUN_READS.items()}
     READS[f"evaluate_model {_task} 0"] |= {f"split_images {_task}", *_pixels}
     READS["score_claims"] |= {f"{rule} {_task} 0" for rule in ("train_model", "evaluate_model", "embed_features")}
+READS["audit_data"] = {job for job in READS if job.startswith(("index_", "split_", "cache_"))}
 READS["describe_networks"] = {f"check_network {task}" for task in CLASSES}
 READS["score_claims"] |= {"audit_data", "describe_networks"}
 READS["assemble_report"] = {job for job in READS if job.startswith(("plot_", "split_", "score_"))}
@@ -74,12 +82,22 @@ REPORTS = {"score_claims", "assemble_report"}
 
 
 def onwards(*jobs: str) -> set[str]:
-    """These jobs (or all jobs of these rules), and all that follow from them."""
+    """Return these jobs (or all jobs of these rules), and all jobs that depend on them."""
     found = {job for job in READS for wanted in jobs if job == wanted or job.startswith(f"{wanted} ")}
     assert found, jobs
     while more := {job for job, reads in READS.items() if reads & found} - found:
         found |= more
     return found
+
+
+def follows_from(key: str, task: str = "") -> set[str]:
+    """Return the jobs that run again when a key of the config changes, according to what the key decides."""
+    model = Config if key in Config.model_fields and not task else Experiment
+    (purpose,) = (purpose for purpose in PURPOSES if key in keys_that_decide(model, purpose))
+    if purpose in WITHOUT_EFFECT:
+        return set()
+    first = [f"{rule} {task}".rstrip() for rule in RULES.get(purpose, ())]
+    return (onwards(*first) if first else set()) | REPORTS
 
 
 @dataclass(frozen=True)
@@ -104,7 +122,7 @@ def rows_as_parameters(rows: Iterable[Row]) -> list[Any]:
 
 
 def in_words(jobs: set[str]) -> str:
-    """Jobs by their rules, the last ones aside."""
+    """List jobs by their rules, without the last ones."""
     rules = sorted({job.split()[0] for job in jobs})
     return ", ".join(rules) if len(rules) < 5 else f"{len(rules)} rules, {len(jobs)} jobs"
 
@@ -116,7 +134,7 @@ def draw(file: Path, seed: int) -> None:
 
 
 def draw_images(folder: Path) -> None:
-    """The class folders, six images each to train with and two to test, no two of them equal."""
+    """Draw class folders with six training images and two test images each, all different."""
     for seed, place in enumerate(FOLDERS):
         for number in range(6 if place.startswith("train") else 2):
             draw(folder / place / f"{number}.png", 10 * seed + number)
@@ -131,9 +149,9 @@ def finished(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "images", folder / "moved")
     (folder / "list.csv").write_text("path\n" + "".join(f"{place}/{n}.png\n" for place in FOLDERS for n in (0, 1)))
     (folder / "split.csv").write_text("image,subset\n")
+    (folder / "envs/cxrflow.sif").touch()
     write_config(folder / "table.yaml", CONFIG)
     fake_run(folder, "table.yaml")
-    write_down(folder / "results/table/software.json", packages_of_jobs(folder / "envs/cpu.lock", False), now=0)
     return folder
 
 
@@ -157,8 +175,12 @@ def change_text(file: str, old: str, new: str) -> Callable[[Path], None]:
     return edit
 
 
+def copied_study(folder: Path) -> None:
+    shutil.copytree(folder / "studies/sha_2021", folder / "copy_of_study")
+
+
 def body_changed(module: str) -> Callable[[Path], None]:
-    """One more statement at the end of a module's first function that has a docstring or none."""
+    """Add a statement at the end of a module's first function."""
 
     def edit(folder: Path) -> None:
         file = folder / f"workflow/cxrflow/{module}.py"
@@ -176,7 +198,7 @@ def touch_all(folder: Path) -> None:
         "images",
         "workflow",
         "envs",
-        "examples",
+        "studies",
         "config.yaml",
         "table.yaml",
         "Snakefile",
@@ -188,8 +210,8 @@ def touch_all(folder: Path) -> None:
 
 
 def laid_over(folder: Path) -> None:
-    """A fresh clone over the results: every file of the project is newer than all results."""
-    for top in ("workflow", "envs", "examples", "config.yaml", "Snakefile", "profiles"):
+    """Copy a fresh clone over the results: every file of the project is newer than all results."""
+    for top in ("workflow", "envs", "studies", "config.yaml", "Snakefile", "profiles"):
         for file in [folder / top, *(folder / top).rglob("*")]:
             os.utime(file)
 
@@ -208,7 +230,7 @@ def copied_to_another_name(folder: Path) -> None:
 
 
 def every_module_reformatted(folder: Path) -> None:
-    """Without comments, with other line breaks and quotes."""
+    """Remove comments, and change line breaks and quotes."""
     for file in (folder / "workflow/cxrflow").rglob("*.py"):
         file.write_text("# another\n" + ast.unparse(ast.parse(file.read_text())) + "\n")
 
@@ -231,12 +253,12 @@ def replace_image(name: str) -> Callable[[Path], None]:
 
 
 def weights_replaced(folder: Path) -> None:
-    file = next((folder / "workflow/resources/weights").glob("*.h5"))
+    file = next((folder / "studies/demo/weights").glob("*.h5"))
     file.write_bytes(file.read_bytes() + b"\0")
 
 
 def replaced_by_an_older_one(file: str, contents: bytes) -> Callable[[Path], None]:
-    """As `mv` and `cp -p` do: the file has the time of long ago."""
+    """Replace a file as `mv` and `cp -p` do, with an old modification time."""
 
     def edit(folder: Path) -> None:
         (found,) = folder.glob(file)
@@ -251,7 +273,7 @@ def branch_switched_and_back(folder: Path) -> None:
         who = ["-c", "user.name=nobody", "-c", "user.email=nobody"]
         subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
 
-    project = ["Snakefile", "config.yaml", "envs", "examples", "profiles", "workflow"]
+    project = ["Snakefile", "config.yaml", "envs", "studies", "profiles", "workflow"]
     git("init", "--initial-branch", "main")
     git("add", "--force", *project)
     git("commit", "--message", "one")
@@ -266,12 +288,12 @@ def branch_switched_and_back(folder: Path) -> None:
 
 
 def beginning_with(code: str) -> Callable[[Path], None]:
-    """The Snakefile with some code in front: how things stand when it is read."""
-    return change_text("Snakefile", "# cxrflow", f"{code}\n# cxrflow")
+    """Add code at the beginning of the Snakefile, to change the state in which it is read."""
+    return change_text("workflow/Snakefile", "# cxrflow", f"{code}\n# cxrflow")
 
 
 def other_packages_installed(folder: Path) -> None:
-    """Packages that compute, draw or write, in a version 9.9 that goes before the installed one: by their metadata."""
+    """Put metadata of version 9.9 of packages that compute, draw or write before those of the installed ones."""
     for name in ("keras", "tensorflow", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "matplotlib", "jinja2"):
         metadata = folder / f"workflow/{name.replace('-', '_')}-9.9.dist-info/METADATA"
         metadata.parent.mkdir()
@@ -281,7 +303,7 @@ def other_packages_installed(folder: Path) -> None:
 
 
 def made_with_other_versions(folder: Path) -> None:
-    """Trainings say that they were made with another Keras, and another Python."""
+    """Change the records of trainings to another version of Keras and of Python."""
     for file in folder.glob("results/table/runs/*/*/training.json"):
         status, record = file.stat(), json.loads(file.read_text())
         record["what_identifies_it"]["versions"] = {"keras": "3.0.0"}
@@ -299,7 +321,7 @@ def of_network(*tasks: str) -> set[str]:
 
 
 BOTH = ("binary", "multiclass")
-# A stage, its module and its rule have one name.
+# A stage, its module and its rule have the same name.
 STAGES = (
     *("index_images", "audit_data", "split_images", "cache_pixels"),
     *("plan_augmentation", "plot_augmentation"),
@@ -311,8 +333,8 @@ STAGES = (
 EDITS = [
     Row("nothing", set()),
     Row("touch of every image, module, config and result", set(), edit=touch_all),
-    Row("a fresh clone laid over the results", set(), edit=laid_over),
-    # Nothing tells then by what a result was made: all of them are made again, but what is known by its contents.
+    Row("a fresh clone copied over the results", set(), edit=laid_over),
+    # Without records, all results are rebuilt, except those that are identified by their contents.
     Row(".snakemake deleted", set(READS), edit=records_lost),
     Row(".snakemake deleted, and a fresh clone", set(READS), edit=moved_below_a_fresh_clone),
     Row(".snakemake deleted, and another perplexity", set(READS), 0, {"tsne": {"perplexity": 6}}, edit=records_lost),
@@ -326,16 +348,31 @@ EDITS = [
         "a blank in a rule's shell",
         onwards("embed_features"),
         edit=change_text(
-            "workflow/rules/evaluation.smk", "python -m cxrflow.embed_features ", "python  -m cxrflow.embed_features "
+            "workflow/rules/evaluation.smk",
+            "python -m cxrflow.stages.embed_features ",
+            "python  -m cxrflow.stages.embed_features ",
         ),
     ),
-    *(Row(f"the code of {stage}.py", onwards(stage), edit=body_changed(stage)) for stage in STAGES),
+    *(Row(f"the code of {stage}.py", onwards(stage), edit=body_changed(f"stages/{stage}")) for stage in STAGES),
+    Row(
+        "the code of check_audits.py",
+        set(),
+        edit=body_changed("stages/check_audits"),
+        words="no audit may end this run",
+    ),
+    *(
+        Row(f"the code of {stage}.py", set(), edit=body_changed(f"stages/{stage}"), words="no network is explained")
+        for stage in ("explain_model", "plot_explanations")
+    ),
+    Row(
+        "the code of measure_power.py", set(), edit=body_changed("stages/measure_power"), words="power is not measured"
+    ),
     Row(
         "the code of plotting/style.py",
         onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
         edit=body_changed("plotting/style"),
     ),
-    Row("the code of stage/command.py, which all import", set(READS), edit=body_changed("stage/command")),
+    Row("the code of io/command.py, which all import", set(READS), edit=body_changed("io/command")),
     Row("the code of networks/device.py", onwards("train_model"), 4, edit=body_changed("networks/device")),
     Row(
         "the code of networks/keras_settings.py",
@@ -365,11 +402,11 @@ EDITS = [
         "weights file replaced by an older one",
         retrained("binary"),
         2,
-        edit=replaced_by_an_older_one("workflow/resources/weights/*.h5", b"\0"),
+        edit=replaced_by_an_older_one("studies/demo/weights/*.h5", b"\0"),
     ),
-    Row("claims.csv", REPORTS, edit=change_text("examples/demo_claims.csv", "\n", "\n\n")),
+    Row("claims.csv", REPORTS, edit=change_text("studies/demo/claims.csv", "\n", "\n\n")),
     Row(
-        "claims.csv replaced by an older one", REPORTS, edit=replaced_by_an_older_one("examples/demo_claims.csv", b"\n")
+        "claims.csv replaced by an older one", REPORTS, edit=replaced_by_an_older_one("studies/demo/claims.csv", b"\n")
     ),
     Row(
         "a template of the report replaced by an older one",
@@ -417,50 +454,79 @@ def test_rerun_table(finished: Path, tmp_path: Path, row: Row) -> None:
     assert plan.epochs == row.epochs
 
 
-def made_with(package: str, trained_with_it: bool = False) -> Callable[[Path], None]:
-    """The run's journal says that it was made with another version of a package, and so do its trainings."""
-
-    def edit(folder: Path) -> None:
-        if trained_with_it:
-            made_with_other_versions(folder)
-        journal = folder / "results/table/software.json"
-        (entry,) = json.loads(journal.read_text())
-        assert package in entry["packages"]
-        entry["packages"][package] = "0.1"
-        journal.write_text(json.dumps([entry]))
-
-    return edit
-
-
-REBUILT = [
-    Row("nothing", set()),
-    Row(
-        "matplotlib",
-        onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
-        0,
-        edit=made_with("matplotlib"),
-    ),
-    Row("jinja2", {"assemble_report"}, 0, edit=made_with("jinja2")),
-    Row("scikit-learn", onwards("embed_features", "evaluate_model"), 0, edit=made_with("scikit-learn")),
-    Row("keras", onwards("check_network", "train_model"), 4, edit=made_with("keras", trained_with_it=True)),
-    Row("requests, which fetches", set(), 0, edit=made_with("requests")),
-    Row(
-        "no journal, so not known", set(READS), 0, edit=lambda folder: (folder / "results/table/software.json").unlink()
-    ),
-]
+# One job of each rule, and one of its outputs.
+OUTPUTS = {
+    "index_images": "images.parquet",
+    "audit_data": "data_audit.json",
+    "split_images binary": "split/binary.csv",
+    "cache_pixels 32 train/covid": "pixels/32/train/covid.npy",
+    "plan_augmentation binary 0 2": "augmentation/binary/seed_0/epochs_2.parquet",
+    "plot_augmentation binary": "plots/augmentation/binary.json",
+    "check_network binary": "networks/binary.json",
+    "describe_networks": "networks.json",
+    "train_model binary 0": "runs/binary/seed_0/history.csv",
+    "evaluate_model binary 0": "runs/binary/seed_0/metrics.json",
+    "extract_features binary 0": "runs/binary/seed_0/features.npz",
+    "embed_features binary 0": "runs/binary/seed_0/embedding.csv",
+    "plot_curves binary 0": "plots/binary/seed_0/curves.svg",
+    "plot_confusion binary 0": "plots/binary/seed_0/confusion.svg",
+    "plot_embedding binary 0": "plots/binary/seed_0/embedding.svg",
+    "score_claims": "scorecard.csv",
+    "assemble_report": "report/index.html",
+}
 
 
-@pytest.mark.parametrize("row", rows_as_parameters(REBUILT))
-def test_rerun_table_of_rebuild_outdated(finished: Path, tmp_path: Path, row: Row) -> None:
-    """With other versions nothing runs by itself; `make rebuild-outdated` makes again what they decide, and what follows."""
-    plan = planned(finished, row, tmp_path)
-    assert (plan.jobs, plan.epochs) == (frozenset(), 0)
-    again = dry_run(tmp_path / "copy" if row.edit else finished, "table.yaml", rebuild_outdated=True)
-    assert sorted(again.jobs) == sorted(row.jobs)
-    assert again.epochs == row.epochs
+@pytest.mark.parametrize("job", OUTPUTS)
+def test_outside_problem_04_a_missing_output_is_rebuilt_with_what_follows(
+    finished: Path, tmp_path: Path, job: str
+) -> None:
+    def lose(folder: Path) -> None:
+        (folder / "results/table" / OUTPUTS[job]).unlink()
+
+    plan = planned(finished, Row(job, set(), edit=lose), tmp_path)
+    assert sorted(plan.jobs) == sorted(onwards(job))
+    assert plan.epochs == 0
 
 
-# What Snakemake asks of the programs when it plans; where they are not installed, these answer.
+def test_outside_problem_04_has_a_row_for_each_rule() -> None:
+    assert {job.split()[0] for job in OUTPUTS} == set(STAGES)
+
+
+def test_outside_problem_04_all_missing_outputs_at_once_for_one_target(finished: Path, tmp_path: Path) -> None:
+    """Even if the command names a target that exists."""
+
+    def lose(folder: Path) -> None:
+        for name in ("images.parquet", "runs/binary/seed_0/features.npz", "plots/binary/seed_0/curves.svg"):
+            (folder / "results/table" / name).unlink()
+
+    plan = planned(
+        finished, Row("three", set(), edit=lose), tmp_path, "--cores", "1", "results/table/report/index.html"
+    )
+    assert sorted(plan.jobs) == sorted(onwards("index_images"))
+
+
+@pytest.mark.parametrize("contents", [b"", b'{"rule": "train_', b"\xff\xfe", b'["a list"]', b"{}"])
+def test_outside_problem_05_a_damaged_record_counts_as_none(finished: Path, tmp_path: Path, contents: bytes) -> None:
+    """Snakemake writes records without fsync: a power cut leaves empty ones."""
+
+    def damage(folder: Path) -> None:
+        for name in ("model.keras", "model.weights.h5", "history.csv", "timing.csv", "training.json"):
+            record = record_file(folder, f"results/table/runs/binary/seed_0/{name}")
+            assert record.is_file()
+            record.write_bytes(contents)
+
+    change = {"experiments": {"binary": {"learning_rate": 3e-4}}}
+    plan = planned(finished, Row("records", set(), config=change, edit=damage), tmp_path)
+    assert sorted(plan.jobs) == sorted(retrained("binary"))
+    assert plan.epochs == 2
+
+
+def record_file(folder: Path, output: str) -> Path:
+    """Return Snakemake's record of an output whose name is short enough for one file."""
+    return folder / ".snakemake/metadata" / urlsafe_b64encode(output.encode()).decode()
+
+
+# What Snakemake asks these programs when it plans; fake answers if they are not installed.
 ANSWERS = {
     "conda": """case "$*" in
         --version) echo "conda 25.1.1" ;;
@@ -486,8 +552,9 @@ def other_versions(folder: Path) -> None:
         ]
     ),
 )
+@pytest.mark.slow
 def test_rerun_table_of_environments(finished: Path, tmp_path: Path, way: str, row: Row) -> None:
-    """The same run with jobs in environments of their own (`--sdm`): nothing is made anew for that, nor for other packages."""
+    """The same run with jobs in separate environments (`--sdm`), or with other packages, rebuilds nothing."""
     path = os.environ["PATH"]
     if not shutil.which(way):
         (tmp_path / way).write_text(f"#!/bin/sh\n{ANSWERS[way]}\n")
@@ -500,20 +567,21 @@ def test_rerun_table_of_environments(finished: Path, tmp_path: Path, way: str, r
 KEYS = [
     Row("images", REPORTS, 0, {"images": "moved"}, words="same contents elsewhere: reports"),
     Row("image_list", onwards("index_images"), 0, {"image_list": "list.csv"}),
+    Row("columns", onwards("index_images"), 0, {"image_list": "list.csv", "columns": {"source": "path"}}),
     Row("patients.column", onwards("index_images"), 0, {"image_list": "list.csv", "patients": {"column": "path"}}),
     Row("patients.pattern", onwards("index_images"), 0, {"patients": {"pattern": "(\\d+)"}}),
     Row(
-        "layout: classes, its folders being those of train/",
+        "layout: classes, with the folders of train/",
         onwards("index_images") - {f"cache_pixels 32 {folder}" for folder in FOLDERS}
         | {f"cache_pixels 32 {name}" for name in CLASSES["multiclass"]},
         4,
         {"images": "images/train", "layout": "classes", "split": "stratified"},
     ),
-    Row("split_seed, of a split that is not drawn", REPORTS, 0, {"split_seed": 1}),
-    Row("test_fraction, of a split that is not drawn", REPORTS, 0, {"test_fraction": 0.3}),
-    Row("missing_images", onwards("index_images"), 0, {"missing_images": "warn"}),
-    Row("on_bad_image", onwards("index_images"), 0, {"on_bad_image": "skip"}),
-    Row("weights", retrained("multiclass"), 2, {"weights": "workflow/resources/weights"}),
+    Row("split_seed, for a split that is not drawn", REPORTS, 0, {"split_seed": 1}),
+    Row("test_fraction, for a split that is not drawn", REPORTS, 0, {"test_fraction": 0.3}),
+    Row("missing_images", follows_from("missing_images"), 0, {"missing_images": "warn"}),
+    Row("on_bad_image", follows_from("on_bad_image"), 0, {"on_bad_image": "skip"}),
+    Row("weights", retrained("multiclass"), 2, {"weights": "studies/demo/weights"}),
     Row("tasks.*.positive", onwards("evaluate_model binary"), 0, {"tasks": {"binary": {"positive": "normal"}}}),
     Row(
         "tasks.*.classes",
@@ -522,9 +590,28 @@ KEYS = [
         {"tasks": {"binary": {"classes": ["normal", "pneumonia_bac"], "positive": None}}},
     ),
     Row("class_index", onwards("split_images binary", "check_network binary"), 2, {"class_index": "listed"}),
-    Row("split", onwards("split_images"), 4, {"split": "split.csv"}),
-    Row("validation_fraction", onwards("split_images"), 4, {"validation_fraction": 0.4}),
-    Row("resampling", onwards("cache_pixels"), 4, {"resampling": "bilinear"}),
+    Row("split", follows_from("split"), 4, {"split": "split.csv"}),
+    Row("validation_fraction", follows_from("validation_fraction"), 4, {"validation_fraction": 0.4}),
+    *(
+        Row(f"audits.{name}", follows_from("audits"), 0, {"audits": {name: level}})
+        for name, level in {
+            "patients": "off",
+            "duplicates": "off",
+            "look_alikes": "warn",
+            "confounders": "off",
+            "rivals": "warn",
+            "quality": "warn",
+            "labels": "warn",
+            "method": "off",
+        }.items()
+    ),
+    Row(
+        "audits that may end a run",
+        onwards("audit_data", "train_model") | {"check_audits"},
+        0,
+        {"audits": {"patients": "fail"}},
+    ),
+    Row("resampling", follows_from("resampling"), 4, {"resampling": "bilinear"}),
     Row(
         "augmentation: none",
         onwards("plan_augmentation") - onwards("plot_augmentation") | REPORTS,
@@ -532,7 +619,7 @@ KEYS = [
         {"augmentation": "none"},
     ),
     *(
-        Row(f"augmentation.{key}", onwards("plan_augmentation"), 4, {"augmentation": {key: value}})
+        Row(f"augmentation.{key}", follows_from("augmentation"), 4, {"augmentation": {key: value}})
         for key, value in {
             "rotation_range": 5,
             "width_shift_range": 0.1,
@@ -545,26 +632,32 @@ KEYS = [
         }.items()
     ),
     Row("augmentation.without_effect", REPORTS, 0, {"augmentation": {"without_effect": []}}),
-    Row("validation_augmented", onwards("plan_augmentation"), 4, {"validation_augmented": "clean"}),
-    Row("feature_images", onwards("extract_features"), 0, {"feature_images": "both"}),
+    Row("augment_validation", follows_from("augment_validation"), 4, {"augment_validation": False}),
+    Row("feature_images", follows_from("feature_images"), 0, {"feature_images": "both"}),
     *(
-        Row(f"tsne.{key}", onwards("embed_features"), 0, {"tsne": {key: value}})
+        Row(f"tsne.{key}", follows_from("tsne"), 0, {"tsne": {key: value}})
         for key, value in {"perplexity": 6, "initialisation": "random", "learning_rate": 200, "seed": 1}.items()
     ),
-    Row("remarks", REPORTS, 0, {"remarks": ["On a laptop."]}),
-    Row("claims", REPORTS, 0, {"claims": "study"}),
+    Row("remarks", follows_from("remarks"), 0, {"remarks": ["On a laptop."]}),
+    Row(
+        "claims", REPORTS | {"describe_networks"}, 0, {"claims": "studies/sha_2021/claims.csv"}
+    ),  # which compare backbones
+    Row("study, a copy of the same one", REPORTS, 0, {"study": "./copy_of_study"}, edit=copied_study),
+    Row("open_points", follows_from("open_points"), 0, {"open_points": "studies/xu_2020/open_points.csv"}),
     Row("embed_images", onwards("plot_augmentation") | REPORTS, 0, {"embed_images": "all"}),
     Row("threads", onwards("train_model"), 4, {"threads": 1}),
-    Row("device", onwards("train_model"), 4, {"device": "cpu"}),
-    Row("trainings_per_gpu", set(), 0, {"trainings_per_gpu": 2}),
-    Row("save_every", REPORTS, 0, {"save_every": 5}),
-    Row("keep_states", REPORTS, 0, {"keep_states": "every"}),
-    Row("tensorboard", REPORTS, 0, {"tensorboard": True}),
-    Row("environment", REPORTS, 0, {"environment": "gpu"}),
-    Row("versions", REPORTS, 0, {"versions": "locked"}),
-    Row("only", REPORTS | {"describe_networks"}, 0, {"only": ["multiclass"]}),
-    Row("extras of which none is selected", REPORTS, 0, {"extras": {"more": {"like": "binary"}}}),
-    Row("experiment_defaults that each experiment has of its own", set(), 0, {"experiment_defaults": {"epochs": 7}}),
+    Row("device", follows_from("device"), 4, {"device": "cpu"}),
+    Row("backend", onwards("train_model"), 4, {"backend": "torch"}),
+    Row("trainings_per_gpu", follows_from("trainings_per_gpu"), 0, {"trainings_per_gpu": 2}),
+    Row("save_every", follows_from("save_every"), 0, {"save_every": 5}),
+    Row("keep_checkpoints", follows_from("keep_checkpoints"), 0, {"keep_checkpoints": "every"}),
+    Row("tensorboard", follows_from("tensorboard"), 0, {"tensorboard": True}),
+    Row("environment", {"assemble_report"}, 0, {"environment": "gpu"}),
+    Row("versions", follows_from("versions"), 0, {"versions": "locked"}),
+    # The task binary is no longer audited.
+    Row("only", REPORTS | {"audit_data", "describe_networks"}, 0, {"only": ["multiclass"]}),
+    Row("extras, none of them selected", REPORTS, 0, {"extras": {"more": {"like": "binary"}}}),
+    Row("experiment_defaults that each experiment sets itself", set(), 0, {"experiment_defaults": {"epochs": 7}}),
 ]
 
 
@@ -584,7 +677,7 @@ def run_jobs(experiment: str, seed: int = 0) -> set[str]:
 
 
 MORE = [
-    # 0 in truth: states are shared by all names. A plan cannot know, since there is no record below the new name.
+    # In fact 0, since all names share checkpoints. A plan cannot know this, since there is no record under the new name.
     Row("name", set(READS), 4, {"name": "other"}, words="all, below the new name"),
     Row(
         "phantoms",
@@ -612,6 +705,7 @@ MORE = [
             "check_network binary",
             "describe_networks",
             "split_images bac_vir",
+            "audit_data",
             "plan_augmentation bac_vir 0 2",
             "plot_augmentation bac_vir",
             *REPORTS,
@@ -637,7 +731,7 @@ MORE = [
         {
             *run_jobs("third"),
             *("check_network third", "describe_networks", *REPORTS),
-            *("split_images lungs", "plan_augmentation lungs 0 2", "plot_augmentation lungs"),
+            *("split_images lungs", "audit_data", "plan_augmentation lungs 0 2", "plot_augmentation lungs"),
         },
         2,
         {
@@ -647,7 +741,7 @@ MORE = [
         },
         words="its own and the reports",
     ),
-    Row("one more task that no experiment has", REPORTS, 0, {"tasks": {"lungs": {"classes": ["normal", "covid"]}}}),
+    Row("one more task without experiments", REPORTS, 0, {"tasks": {"lungs": {"classes": ["normal", "covid"]}}}),
     Row(
         "one more experiment",
         run_jobs("third") | {"check_network third", "describe_networks", *REPORTS},
@@ -675,18 +769,15 @@ def test_rerun_table_of_runs(finished: Path, tmp_path: Path, row: Row) -> None:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of an experiment: what the experiment has besides, the value before and after, and what runs besides training."""
+    """A key of an experiment: its other settings, the value before and after, and what else runs besides training."""
 
     after: Any
     before: dict[str, Any] = field(default_factory=dict)
     epochs: int = 2
-    network: bool = False
-    trains: bool = True
-    others: frozenset[str] = frozenset()
 
 
 def keys(**values: Any) -> dict[str, Any]:
-    """`keys(head__dropout=0.1)` is {"head": {"dropout": 0.1}}."""
+    """`keys(early_stopping__patience=4)` is {"early_stopping": {"patience": 4}}."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         *path, last = name.split("__")
@@ -700,20 +791,18 @@ def keys(**values: Any) -> dict[str, Any]:
 COSINE = {"schedule": {"kind": "cosine", "epochs": 5, "final": 0.0}}
 STEP = {"schedule": {"kind": "step", "at": [3], "factor": 0.1}}
 PLATEAU = {"schedule": {"kind": "plateau", "patience": 3, "factor": 0.1, "min_delta": 0.0, "minimum": 0.0}}
-STOPPING = {"early_stopping": {"patience": 3, "min_delta": 0.0}}
+EXPONENTIAL = {"schedule": {"kind": "exponential", "factor": 0.5, "steps": 9, "staircase": False}}
+STOPPING = {"early_stopping": {"monitor": "val_loss", "patience": 3, "min_delta": 0.0}}
 EXPERIMENT_KEYS = {
-    "backbone": Key(keys(backbone="MobileNetV2"), network=True),
-    "weights": Key(keys(weights="workflow/resources/weights")),
-    "image_size": Key(keys(image_size=48), network=True),
-    "frozen_layers": Key(keys(frozen_layers=3), network=True),
-    "head.pooling": Key(keys(head__pooling="max"), network=True),
-    "head.dense_units": Key(keys(head__dense_units=[8]), network=True),
-    "head.dropout": Key(keys(head__dropout=0.3), network=True),
-    "head.last_hidden_units": Key(keys(head__last_hidden_units=8), network=True),
-    "head_initialisation": Key(keys(head_initialisation="he_normal"), network=True),
-    "input_scaling": Key(keys(input_scaling="imagenet"), network=True),
-    "backbone_batchnorm": Key(keys(backbone_batchnorm="inference"), network=True),
-    "batchnorm_momentum": Key(keys(batchnorm_momentum=0.8), network=True),
+    "backbone": Key(keys(backbone="MobileNetV2")),
+    "weights": Key(keys(weights="studies/demo/weights")),
+    "image_size": Key(keys(image_size=48)),
+    "frozen_layers": Key(keys(frozen_layers=3)),
+    "head": Key(keys(head=["max_pooling", {"dense": 8}])),
+    "head_initialisation": Key(keys(head_initialisation="he_normal")),
+    "input_scaling": Key(keys(input_scaling="unit")),
+    "backbone_batchnorm": Key(keys(backbone_batchnorm="inference")),
+    "batchnorm_momentum": Key(keys(batchnorm_momentum=0.8)),
     "batch_size": Key(keys(batch_size=4)),
     "incomplete_batch": Key(keys(incomplete_batch="kept")),
     "optimizer": Key(keys(optimizer="sgd")),
@@ -726,18 +815,21 @@ EXPERIMENT_KEYS = {
     "schedule.patience": Key(keys(schedule={**PLATEAU["schedule"], "patience": 4}), PLATEAU),
     "schedule.min_delta": Key(keys(schedule={**PLATEAU["schedule"], "min_delta": 0.1}), PLATEAU),
     "schedule.minimum": Key(keys(schedule={**PLATEAU["schedule"], "minimum": 1e-6}), PLATEAU),
+    "schedule.steps": Key(keys(schedule={**EXPONENTIAL["schedule"], "steps": 8}), EXPONENTIAL),
+    "schedule.staircase": Key(keys(schedule={**EXPONENTIAL["schedule"], "staircase": True}), EXPONENTIAL),
     "momentum": Key(keys(momentum=0.9), keys(optimizer="sgd")),
     "weight_decay": Key(keys(weight_decay=0.1), keys(optimizer="adamw")),
     "gradient_clip_norm": Key(keys(gradient_clip_norm=1.0)),
-    "loss": Key(keys(loss="categorical_crossentropy"), network=True),
+    "loss": Key(keys(loss="categorical_crossentropy")),
     "label_smoothing": Key(keys(label_smoothing=0.1)),
     "class_weights": Key(keys(class_weights="balanced")),
     "epochs": Key(keys(epochs=3), epochs=1),
     "early_stopping": Key(STOPPING),
+    "early_stopping.monitor": Key(keys(early_stopping__monitor="val_accuracy"), STOPPING),
     "early_stopping.patience": Key(keys(early_stopping__patience=4), STOPPING),
     "early_stopping.min_delta": Key(keys(early_stopping__min_delta=0.1), STOPPING),
     "selected_epoch": Key(keys(selected_epoch="best"), epochs=0),
-    "precision": Key(keys(precision="bfloat16"), keys(input_scaling="imagenet"), network=True),
+    "precision": Key(keys(precision="bfloat16"), keys(input_scaling="backbone")),
     "deterministic": Key(keys(deterministic=True)),
 }
 SHARED = ("cache_pixels", "split_images", "plan_augmentation", "plot_augmentation", "describe_networks", *REPORTS)
@@ -749,7 +841,7 @@ def experiment_of(key: str) -> str:
 
 @pytest.fixture(scope="module")
 def each_key_changed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """One plan in which each of many experiments has another value of one key, and one is as it was."""
+    """Plan a run in which each of many experiments has another value of one key, and one is unchanged."""
     folder = tmp_path_factory.mktemp("keys") / "copy"
     shutil.copytree(finished, folder)
     start = {"like": "binary", "weights": "random"}
@@ -769,20 +861,127 @@ def each_key_changed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -
         for key, one in EXPERIMENT_KEYS.items()
     ],
 )
+@pytest.mark.slow
 def test_rerun_table_of_experiment_keys(each_key_changed: Plan, key: str) -> None:
     name = experiment_of(key)
     seen = {job for job in each_key_changed.jobs if name in job.split()}
-    network = {f"check_network {name}"} if EXPERIMENT_KEYS[key].network else set()
+    network = (
+        {f"check_network {name}"} if key.split(".", maxsplit=1)[0] in keys_that_decide(Experiment, "network") else set()
+    )
     assert seen == run_jobs(name) | network
     assert each_key_changed.epochs_of[f"train_model {name} 0"] == EXPERIMENT_KEYS[key].epochs
 
 
-def test_rerun_table_of_experiment_keys_leaves_others_alone(each_key_changed: Plan) -> None:
+@pytest.mark.slow
+def test_rerun_table_of_experiment_keys_does_not_affect_others(each_key_changed: Plan) -> None:
     assert not [job for job in each_key_changed.jobs if "untouched" in job.split()]
     others = {job for job in each_key_changed.jobs if " with_" not in job}
     pixels = {f"cache_pixels 48 {folder}" for folder in FOLDERS if folder.split("/")[1] in CLASSES["binary"]}
     assert others == {*pixels, "plan_augmentation binary 0 3", "describe_networks", *REPORTS}
     assert set(each_key_changed.epochs_of) == {f"train_model {experiment_of(key)} 0" for key in EXPERIMENT_KEYS}
+
+
+NEW_KEYS = {
+    "index": ("models", "IndexSettings", 0),
+    "pixels": ("models", "PixelSettings", 4),
+    "split": ("models", "SplitSettings", 4),
+    "augmentation": ("models", "AugmentationSettings", 4),
+    "features": ("models", "FeatureSettings", 0),
+    "embedding": ("models", "EmbeddingSettings", 0),
+    "report": ("models", "ReportSettings", 0),
+    "operation": ("models", "OperationSettings", 0),
+    "network": ("experiment", "NetworkSettings", 2),
+    "training": ("experiment", "TrainingSettings", 2),
+}
+"""What a new key decides, to the module and the class it is declared in, and the epochs that another value of it trains."""
+
+
+def with_new_keys(folder: Path) -> None:
+    """Only declare a new key of each purpose."""
+    for purpose, (module, name, _) in NEW_KEYS.items():
+        declared = f'    decides: ClassVar[Purpose] = "{purpose}"\n'
+        field = (
+            f'    new_{purpose}: float = Field(default=0.0, ge=0, description="A key that decides the {purpose}.")\n'
+        )
+        file = folder / f"workflow/cxrflow/study/{module}.py"
+        head, found, tail = file.read_text().partition(f"class {name}(")
+        before, there, after = tail.partition(declared)
+        assert found and there
+        file.write_text(f"{head}{found}{before}{there}{field}{after}")
+
+
+def in_project(folder: Path, code: str) -> Any:
+    """Evaluate an expression in a process that imports the package of a copy of the project."""
+    environment = {**os.environ, "PYTHONPATH": str(folder / "workflow")}
+    program = f"import json\nfrom cxrflow.study import models, experiment\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+IDENTITY = """
+from cxrflow.study.decides import identifying
+settings = {"backbone": "MobileNet", "head": ["flatten"], "loss": "binary_crossentropy", "batch_size": 2, "learning_rate": 1}
+trained = experiment.TrainedSettings.model_validate({**settings, "epochs": 3})
+print(json.dumps(identifying(trained, "network", "training")))
+"""
+OTHERS = """
+from cxrflow.publication import join_results
+from cxrflow.report import deviations
+from cxrflow.study import reference, schema
+print(json.dumps({
+    "deviations": [*deviations.COMPARED, *deviations.COMPARED_IN_EXPERIMENTS],
+    "not joined": [*join_results.OF_THE_RUN],
+    "page": reference.config_reference(),
+    "schema": schema.config_schema(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def with_keys(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with new keys, and a finished run with these at their defaults."""
+    folder = tmp_path_factory.mktemp("new_keys")
+    copy_project(project, folder)
+    before = in_project(folder, IDENTITY)
+    with_new_keys(folder)
+    assert in_project(folder, IDENTITY) == before
+    draw_images(folder / "images")
+    write_config(folder / "table.yaml", CONFIG)
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+@pytest.mark.parametrize("purpose", NEW_KEYS)
+@pytest.mark.slow
+def test_a_new_key_reruns_what_it_decides(with_keys: Path, tmp_path: Path, purpose: str) -> None:
+    """Only its declaration is needed: no rule, list or stage names the key."""
+    key, (module, _, epochs) = f"new_{purpose}", NEW_KEYS[purpose]
+    change = {key: 1.5} if module == "models" else {"experiments": {"binary": {key: 1.5}}}
+    plan = planned(with_keys, Row(key, set(), config=change), tmp_path)
+    if purpose in WITHOUT_EFFECT:
+        assert plan.jobs == set()
+        return
+    rules = [f"{rule} binary" if module == "experiment" else rule for rule in RULES.get(purpose, ())]
+    assert sorted(plan.jobs) == sorted((onwards(*rules) if rules else set()) | REPORTS)
+    assert plan.epochs == epochs
+    assert any(line.endswith(f": {key} went from 0.0 to 1.5") for line in plan.lines), plan.lines
+
+
+@pytest.mark.slow
+def test_a_new_key_is_compared_described_and_allowed(with_keys: Path) -> None:
+    found = in_project(with_keys, OTHERS)
+    for purpose, (module, _, _) in NEW_KEYS.items():
+        key = f"new_{purpose}"
+        changes_results = purpose not in ("report", *WITHOUT_EFFECT)
+        assert (key in found["deviations"]) == changes_results
+        if module == "models":
+            assert (key in found["not joined"]) == (not changes_results)
+        assert f"{key}` | 0 or more | `0.0` | A key that decides the {purpose}. |" in found["page"]
+        place = found["schema"] if module == "models" else found["schema"]["$defs"]["Experiment"]
+        assert place["properties"][key]["minimum"] == 0
 
 
 @pytest.fixture(scope="module")
@@ -796,10 +995,11 @@ def with_phantoms(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-PHANTOM_KEYS = {"train_per_class": 5, "test_per_class": 10, "seed": 10}  # as sets of numbers, two are as before
+PHANTOM_KEYS = {"train_per_class": 5, "test_per_class": 10, "seed": 10}  # as a set, two of the numbers do not change
 
 
 @pytest.mark.parametrize("key", [pytest.param(key, id=f"phantoms.{key} -> all -> 4 epochs") for key in PHANTOM_KEYS])
+@pytest.mark.slow
 def test_rerun_table_of_phantoms(with_phantoms: Path, tmp_path: Path, key: str) -> None:
     plan = planned(with_phantoms, Row(key, set(), config={"phantoms": {key: PHANTOM_KEYS[key]}}), tmp_path)
     assert plan.jobs == {*onwards("index_images"), "make_phantoms"}
@@ -811,12 +1011,13 @@ DRAWN = [
         "the code of make_phantoms.py",
         {*onwards("index_images"), "make_phantoms"},
         0,
-        edit=body_changed("make_phantoms"),
+        edit=body_changed("stages/make_phantoms"),
     ),
 ]
 
 
 @pytest.mark.parametrize("row", rows_as_parameters(DRAWN))
+@pytest.mark.slow
 def test_rerun_table_of_the_code_that_draws_phantoms(with_phantoms: Path, tmp_path: Path, row: Row) -> None:
     plan = planned(with_phantoms, row, tmp_path)
     assert sorted(plan.jobs) == sorted(row.jobs)
@@ -830,7 +1031,9 @@ def with_fetched_files(project: Path, tmp_path_factory: pytest.TempPathFactory) 
     copy_project(project, folder)
     draw_images(folder / "results/images/list")
     (folder / "list.csv").write_text("path\n" + "".join(f"{place}/{n}.png\n" for place in FOLDERS for n in (0, 1)))
-    write_config(folder / "table.yaml", {**CONFIG, "images": "study", "image_list": "list.csv", "weights": "imagenet"})
+    write_config(
+        folder / "table.yaml", {**CONFIG, "images": "published", "image_list": "list.csv", "weights": "imagenet"}
+    )
     fake_run(folder, "table.yaml")
     return folder
 
@@ -839,26 +1042,89 @@ FETCHED = [
     Row("image_sources", set(), 0, {"image_sources": ["https://example.org/{path}"]}),
     Row("weights_sources", set(), 0, {"weights_sources": ["https://example.org/{path}"]}),
     Row(
-        "the code of fetch_images.py", {*onwards("index_images"), "fetch_images"}, 0, edit=body_changed("fetch_images")
+        "the code of fetch_images.py",
+        {*onwards("index_images"), "fetch_images"},
+        0,
+        edit=body_changed("stages/fetch_images"),
     ),
     Row(
         "the code of fetch_weights.py",
         {*retrained("multiclass"), "fetch_weights MobileNet"},
         0,
-        edit=body_changed("fetch_weights"),
+        edit=body_changed("stages/fetch_weights"),
     ),
 ]
 
 
 @pytest.mark.parametrize("row", rows_as_parameters(FETCHED))
+@pytest.mark.slow
 def test_rerun_table_of_fetched_files(with_fetched_files: Path, tmp_path: Path, row: Row) -> None:
     plan = planned(with_fetched_files, row, tmp_path)
     assert sorted(plan.jobs) == sorted(row.jobs)
     assert plan.epochs == row.epochs
 
 
+@pytest.fixture(scope="module")
+def with_explanations(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the experiment multiclass with two seeds, of which the network of the first is explained."""
+    folder = tmp_path_factory.mktemp("explained")
+    copy_project(project, folder)
+    draw_images(folder / "images")
+    for number in (1, 2):
+        (folder / f"lungs_{number}.csv").write_text("image,left,top,right,bottom\n" + "\n" * number)
+    changes = {"only": ["multiclass"], "seeds": 2, "explain": "one_seed", "lungs": "lungs_1.csv"}
+    write_config(folder / "table.yaml", {**CONFIG, **changes})
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+def of_explanations(seed: int) -> set[str]:
+    return {f"{rule} multiclass {seed}" for rule in ("explain_model", "plot_explanations")}
+
+
+WITH_EXPLANATIONS = [
+    Row("nothing", set()),
+    Row("explain", of_explanations(1) | REPORTS, 0, {"explain": "all_seeds"}),
+    Row("explain, none", REPORTS, 0, {"explain": "none"}),
+    Row("lungs", of_explanations(0) | REPORTS, 0, {"lungs": "lungs_2.csv"}),
+    Row(
+        "the lung boxes in the file",
+        of_explanations(0) | {"assemble_report"},
+        edit=change_text("lungs_1.csv", "\n", "\na,0,0,1,1\n"),
+    ),
+    *(
+        Row(key, of_explanations(0) | REPORTS, 0, {key: 3})
+        for key in ("explained_errors", "explained_right", "altered_images")
+    ),
+    Row(
+        "embed_images",
+        {"plot_explanations multiclass 0", "plot_augmentation multiclass"} | REPORTS,
+        0,
+        {"embed_images": "all"},
+    ),
+    Row(
+        "the code of explain_model.py, with explanations",
+        of_explanations(0) | {"assemble_report"},
+        edit=body_changed("stages/explain_model"),
+    ),
+    Row(
+        "the code of plot_explanations.py, with explanations",
+        {"plot_explanations multiclass 0", "assemble_report"},
+        edit=body_changed("stages/plot_explanations"),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(WITH_EXPLANATIONS))
+@pytest.mark.slow
+def test_rerun_table_of_explanations(with_explanations: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(with_explanations, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == 0
+
+
 def keys_of_schema(project: Path) -> set[str]:
-    """The keys of config.yaml that hold values, `experiment.` in front of those of experiments."""
+    """List the keys of config.yaml that have values, with the prefix `experiment.` for those of experiments."""
     schema = json.loads((project / "workflow/schemas/config.schema.json").read_text())
 
     def walk(node: dict[str, Any], place: str) -> Iterator[str]:
@@ -882,23 +1148,24 @@ def keys_of_schema(project: Path) -> set[str]:
 
 
 def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
-    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE, *FETCHED]}
+    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE, *FETCHED, *WITH_EXPLANATIONS]}
     rows |= {f"experiment.{key}" for key in EXPERIMENT_KEYS} | {f"phantoms.{key}" for key in PHANTOM_KEYS}
-    sections = {"experiments", "extras", "override", "experiment_defaults"}  # their keys have rows
+    # Keys of experiments have their own rows; `data_of` represents the keys of another study.
+    sections = {"experiments", "extras", "override", "experiment_defaults", "data_of"}
     assert sorted(keys_of_schema(project) - rows - sections) == []
 
 
 def test_rerun_table_has_a_row_for_the_code_of_each_stage(project: Path) -> None:
     rows = [re.fullmatch(r"the code of (\w+)\.py", row.change) for row in [*EDITS, *FETCHED, *DRAWN]]
     rules = "".join(file.read_text() for file in sorted((project / "workflow/rules").glob("*.smk")))
-    assert sorted(row[1] for row in rows if row) == sorted(re.findall(r'code=code_hash\("cxrflow\.(\w+)"\)', rules))
+    assert sorted(row[1] for row in rows if row) == sorted(re.findall(r'code=code_of\("(\w+)"\)', rules))
 
 
 def embedding_timed_and_its_code_changed(folder: Path) -> None:
     timed = folder / "results/table/benchmarks/embed_features/binary/seed_0.tsv"
     timed.parent.mkdir(parents=True)
     timed.write_text("s\th:m:s\tmax_rss\n9.4\t0:00:09\t210.5\n")
-    body_changed("embed_features")(folder)
+    body_changed("stages/embed_features")(folder)
 
 
 TRAIN = "  Train binary with seed 0"
@@ -936,14 +1203,15 @@ WORDS = [
     Row(
         "code that decides",
         set(),
-        edit=body_changed("cache_pixels"),
-        words=f"{TRAIN}: follows from cache_pixels; trained again if cache_pixels should make something else than before",
+        edit=body_changed("stages/cache_pixels"),
+        words=f"{TRAIN}: follows from cache_pixels; trained again if cache_pixels produces other outputs than before",
     ),
     Row(
         "records lost",
         set(),
         edit=records_lost,
-        words="  Build the network of binary once: do its settings go together?: there is no record of how it was made",
+        words="  Build the network of binary once, to check that its settings fit together: "
+        "there is no record of how it was made",
     ),
     Row(
         "environment variable",
@@ -954,26 +1222,26 @@ WORDS = [
     Row(
         "claims replaced by older ones",
         set(),
-        edit=replaced_by_an_older_one("examples/demo_claims.csv", b"\n"),
-        words="  Judge each statement of examples/demo_claims.csv by its rule: examples/demo_claims.csv has changed",
+        edit=replaced_by_an_older_one("studies/demo/claims.csv", b"\n"),
+        words="  Judge each statement of studies/demo/claims.csv by its rule: studies/demo/claims.csv has changed",
     ),
     Row(
         "code, of a job whose time is known",
         set(),
         edit=embedding_timed_and_its_code_changed,
-        words="  t-SNE of the features of binary, seed 0, and how well the classes separate, about 9 s: its code has changed",
+        words="  Map the features of binary, seed 0, with t-SNE, about 9 s: its code has changed",
     ),
     Row(
         "code of an earlier job",
         set(),
-        edit=body_changed("embed_features"),
-        words="  t-SNE of binary, seed 0: follows from embed_features",
+        edit=body_changed("stages/embed_features"),
+        words="  Plot the t-SNE map of binary, seed 0: follows from embed_features",
     ),
     Row(
         "output lost",
         set(),
         edit=lambda folder: (folder / "results/table/report/index.html").unlink(),
-        words="  Write the report, results/table/report/index.html: results/table/report/index.html is not there",
+        words="  Write the report, results/table/report/index.html: results/table/report/index.html does not exist",
     ),
 ]
 
@@ -982,5 +1250,5 @@ WORDS = [
 def test_why_a_job_runs(finished: Path, tmp_path: Path, row: Row) -> None:
     lines = planned(finished, row, tmp_path).lines
     assert row.words in lines
-    looked = next((n for n, line in enumerate(lines) if line.startswith("only looked at")), len(lines))
+    looked = next((n for n, line in enumerate(lines) if line.startswith("reused")), len(lines))
     assert (lines.index(row.words) > looked) == (row.change in ("test image", "code that decides"))

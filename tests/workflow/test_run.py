@@ -11,19 +11,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from cxrflow.stage.files import sha256_of_file
+from cxrflow.io.files import sha256_of_file
 from tiny_run import TINY, planned_jobs
 
+pytestmark = pytest.mark.slow
+
+NO_HOME = "/dev/null/home"
 EXPERIMENT = "runs/multiclass_mobilenet/seed_0"
 
 
 @pytest.fixture(scope="module")
 def folder(snakemake: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the tiny config has run, with the weights that come with cxrflow."""
+    """A folder with a run of the tiny config, with the weights that come with cxrflow, by a user without a home."""
     folder = tmp_path_factory.mktemp("tiny run")  # with a blank, as users have them
-    config = {**TINY, "weights": str(project / "workflow/resources/weights"), "tensorboard": True}
+    config = {**TINY, "weights": str(project / "studies/demo/weights"), "tensorboard": True}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
-    run = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", NO_HOME)
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "KERAS_HOME"):
+            patch.delenv(name, raising=False)
+        run = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
     assert run.returncode == 0, run.stdout + run.stderr
     (folder / "screen.txt").write_text(run.stdout + run.stderr)
     return folder
@@ -39,6 +46,7 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
     wanted = [
         "images.parquet",
         "data_audit.json",
+        "audits/rivals.csv",
         "split/multiclass.csv",
         "pixels/32/train/covid.npy",
         "augmentation/multiclass/seed_0/epochs_2.parquet",
@@ -67,8 +75,18 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
     assert [name for name in wanted if not (results / name).is_file()] == []
 
 
+def test_outside_problem_every_stage_works_without_a_home(folder: Path, results: Path) -> None:
+    """The run had none, and only Matplotlib's list of fonts was written elsewhere."""
+    screen = (folder / "screen.txt").read_text()
+    assert "Traceback" not in screen and NO_HOME not in screen
+    assert len(list((folder / ".snakemake/matplotlib").glob("fontlist-*.json"))) == 1
+    made = {path.name for path in folder.iterdir()}
+    assert made == {".snakemake", "results", "tiny.yaml", "screen.txt"}
+    assert (results / "report/index.html").is_file()
+
+
 def test_a_training_is_followed_by_event_files(results: Path) -> None:
-    """It is over before its first picture would be drawn."""
+    """It ends before its first picture would be drawn."""
     events = (results / "tensorboard/multiclass_mobilenet/seed_0").glob("*/events.out.tfevents.*")
     assert sorted(file.parent.name for file in events) == ["training", "validation"]
 
@@ -105,7 +123,7 @@ def test_numbers_agree_with_each_other(project: Path, results: Path) -> None:
         "training_seen_per_epoch": 20,
         "validation_seen_per_epoch": 4,
     }
-    weights = project / "workflow/resources/weights/mobilenet_1_0_224_imagenet_notop_float16.weights.h5"
+    weights = project / "studies/demo/weights/mobilenet_1_0_224_imagenet_notop_float16.weights.h5"
     assert training["weights"] == {"source": "file", "file": weights.name, "sha256": sha256_of_file(weights)}
     assert metrics["images"] == len(predictions) == 8
     assert metrics["correct"] == (predictions["class"] == predictions["predicted"]).sum()
@@ -115,8 +133,8 @@ def test_numbers_agree_with_each_other(project: Path, results: Path) -> None:
     assert embedding["subset"].value_counts().to_dict() == {"training": 20, "validation": 4, "test": 8}
 
 
-def test_the_model_stands_alone(results: Path) -> None:
-    """Pixels in, probabilities out, with Keras alone; the same as in predictions.csv."""
+def test_the_model_needs_only_keras(results: Path) -> None:
+    """It maps pixels to the probabilities in predictions.csv, with Keras only."""
     model = keras.saving.load_model(results / EXPERIMENT / "model.keras", safe_mode=True)
     predictions = pd.read_csv(results / EXPERIMENT / "predictions.csv").set_index("image")
     names = pd.read_csv(results / "pixels/32/test/covid.csv")["image"]
@@ -143,8 +161,8 @@ def test_trained_again_it_gives_the_same_bytes(snakemake: Any, folder: Path, res
     before = digest(*files)
     weights = keras.saving.load_model(run / "model.keras").get_weights()
     weights_file = (run / "model.weights.h5").read_bytes()
-    shutil.rmtree(run)  # the models are asked for by the target, so that a run that was deleted is made again
-    shutil.rmtree(folder / "results/states")  # or it would be written out from its last state
+    shutil.rmtree(run)  # the models are targets, so a deleted run is rebuilt
+    shutil.rmtree(folder / "results/checkpoints")  # otherwise it would be written from its last checkpoint
     again = snakemake(folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"))
     assert again.returncode == 0, again.stderr
     assert digest(*files) == before
@@ -153,29 +171,27 @@ def test_trained_again_it_gives_the_same_bytes(snakemake: Any, folder: Path, res
         np.testing.assert_array_equal(old, new)
 
 
-def test_perplexity_alone_is_changed(snakemake: Any, folder: Path) -> None:
+def test_only_the_perplexity_is_changed(snakemake: Any, folder: Path) -> None:
     plan = snakemake(folder, "-n", "--configfile", str(folder / "tiny.yaml"), "--config", "tsne={perplexity: 6}")
     assert set(planned_jobs(plan)) == {"embed_features", "plot_embedding", "assemble_report", "all"}
 
 
-def test_a_perplexity_that_is_too_high_is_told(snakemake: Any, folder: Path, results: Path) -> None:
+def test_a_perplexity_that_is_too_high_is_reported(snakemake: Any, folder: Path, results: Path) -> None:
     page = (results / "report/index.html").read_bytes()
     run = snakemake(
         folder, "--cores", "2", "--configfile", str(folder / "tiny.yaml"), "--config", "tsne={perplexity: 500}"
     )
     assert run.returncode != 0
-    assert "tsne.perplexity is 500, task multiclass has 32 images to show" in run.stderr
-    assert "rule embed_features" not in run.stderr, "told before any job"
+    assert "tsne.perplexity is 500, but task multiclass has only 32 images to show" in run.stderr
+    assert "rule embed_features" not in run.stderr, "reported before any job"
     assert (results / "report/index.html").read_bytes() == page
 
 
-def test_settings_that_no_network_can_have_leave_the_finished_training(
-    snakemake: Any, folder: Path, results: Path
-) -> None:
+def test_impossible_settings_leave_the_finished_training(snakemake: Any, folder: Path, results: Path) -> None:
     model = (results / EXPERIMENT / "model.keras").read_bytes()
     config = ("--configfile", str(folder / "tiny.yaml"), "--config", "override={frozen_layers: 87}")
     run = snakemake(folder, "--cores", "2", *config)
     assert run.returncode != 0
-    # The message comes once more at the end, behind all that Snakemake has to say.
+    # The message is repeated at the end, after all output of Snakemake.
     assert "error: frozen_layers: 87 is more than the 86 layers of MobileNet" in "\n".join(run.stderr.splitlines()[-6:])
     assert (results / EXPERIMENT / "model.keras").read_bytes() == model

@@ -1,12 +1,12 @@
-# The augmentation manifest: what is drawn for each image of each epoch; and a sheet of what images look like by it.
+# The augmentation manifest, with the random numbers for each image of each epoch; and a sheet of augmented images.
 #
-# Requires: split/{task}.csv; for the sheet the task's pixels, too
-# Makes:    augmentation/{task}/seed_{seed}/epochs_{epochs}.parquet, of which a longer one begins with the shorter one;
+# Requires: split/{task}.csv; for the sheet also the task's pixels
+# Makes:    augmentation/{task}/seed_{seed}/epochs_{epochs}.parquet; a longer one starts with the rows of a shorter one;
 #           plots/augmentation/{task}.svg, .json (where the images are augmented, and may be embedded)
 
 
 rule plan_augmentation:
-    """Draw the augmentation of all epochs of a task and seed."""
+    """Sample the augmentation of all epochs of a task and seed."""
     message:
         "Plan the augmentation of {wildcards.epochs} epochs: task {wildcards.task} with seed {wildcards.seed}."
     input:
@@ -14,35 +14,33 @@ rule plan_augmentation:
     output:
         manifest=RESULTS / "augmentation/{task}/seed_{seed}/epochs_{epochs}.parquet",
     params:
-        ranges=canonical_json(
-            None if CONFIG.augmentation == "none" else CONFIG.augmentation.model_dump(exclude={"without_effect"})
-        ),
-        validation_augmented=CONFIG.validation_augmented,
-        code=code_hash("cxrflow.plan_augmentation"),
+        settings=settings_for("plan_augmentation"),
+        code=code_of("plan_augmentation"),
     log:
         RESULTS / "logs/plan_augmentation/{task}/seed_{seed}/epochs_{epochs}.log",
     benchmark:
         RESULTS / "benchmarks/plan_augmentation/{task}/seed_{seed}/epochs_{epochs}.tsv"
     resources:
         mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.plan_augmentation \
+        python -m cxrflow.stages.plan_augmentation \
             --split {input.split:q} \
             --seed {wildcards.seed:q} \
             --epochs {wildcards.epochs:q} \
-            --ranges {params.ranges:q} \
-            --validation-augmented {params.validation_augmented:q} \
+            --settings {params.settings:q} \
             --manifest {output.manifest:q} 2>&1 | tee {log:q}
         """
 
 
 rule plot_augmentation:
-    """Draw training images of a task beside what their first epochs look like."""
+    """Draw training images of a task, each with its augmented versions of the first epochs."""
     message:
-        "Draw training images of task {wildcards.task} beside what their first epochs look like."
+        "Draw training images of task {wildcards.task} with their augmented versions of the first epochs."
     input:
         images=rules.index_images.output.images,
         manifest=lambda wildcards: manifest_of(first_run_of(wildcards)),
@@ -59,18 +57,20 @@ rule plot_augmentation:
         seed=lambda wildcards: first_run_of(wildcards).seed,
         embed_images=CONFIG.embed_images,
         phantoms=["--phantoms"] if CONFIG.phantoms else [],
-        code=code_hash("cxrflow.plot_augmentation"),
+        code=code_of("plot_augmentation"),
     log:
         RESULTS / "logs/plot_augmentation/{task}.log",
     benchmark:
         RESULTS / "benchmarks/plot_augmentation/{task}.tsv"
     resources:
         mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.plot_augmentation \
+        python -m cxrflow.stages.plot_augmentation \
             --images {input.images:q} \
             --manifest {input.manifest:q} \
             --pixels {input.pixels:q} \

@@ -1,108 +1,75 @@
-# Before the first job and behind the last one: one run at a time, the doctor's short look, errors told once more.
+# Before the first job and after the last one: allow one run at a time, check the machine, repeat errors at the end.
 #
 # Requires: nothing
-# Makes:    results/locks/, which says who makes which results; software.json, the packages that runs were started with
+# Makes:    results/locks/, which says which process writes which results, and contains the settings and plan for jobs
 
 import atexit
 import gc
 import time
 
-from cxrflow.doctor import examine_config, examine_gpu, examine_packages, short_list
-from cxrflow.machine.cluster import examine_cluster
-from cxrflow.machine.runs import claim_results, join_run, run_of
-from cxrflow.machine.slurm_jobs import jobs_ended_by_slurm
-from cxrflow.outdated.journal import NAME as SOFTWARE, packages_of_jobs, write_down
-from cxrflow.stage.files import sha256_of_text
-from cxrflow.stage.planned import refuse_other_settings
+from cxrflow.io.fetch import fetched_files
+from cxrflow.io.planned import refuse_other_settings
+from cxrflow.run import adapter, hooks
+from cxrflow.run.runs import join_run
 
-LOCKS = Path("results") / "locks"
+STARTED = time.time()
+FETCHING = ("fetch_images", "fetch_weights")  # their outputs are checked by hash, whichever code fetched them
 
-# A plan is millions of objects that stay. Python would look through them for garbage time and again, and at the end take
-# them apart one by one: a quarter of a dry run's time.
+adapter.refuse_records_in_database(workflow)
+adapter.rebuild_incomplete_jobs(
+    workflow,
+    PROJECT.resolve() / "workflow" / "rules",
+    need_no_record=FETCHING,
+    undeclared={"fetch_images": fetched_files(Path(f"{FETCHED}.csv"), FETCHED)} if FETCHED else {},
+)
+
+# A plan consists of millions of objects that live to the end. Collecting garbage among them, and deleting them one by one at
+# exit, would take a quarter of a dry run's time.
 gc.set_threshold(100_000)
-atexit.register(lambda: workflow.dryrun and gc.freeze())
-
-
-def hold_in_jobs(*locks):
-    """Let all jobs inherit open files, so that jobs which outlive this process are seen."""
-    shell._process_args["pass_fds"] = locks  # Snakemake has no other way to it, and closes all files in jobs
-
-
-def claim_before_start():
-    """Begin alone: no other run makes what this one makes, and no job of a run that was killed still does."""
-    fetched = {"fetch_images": FETCHED, "fetch_weights": Path("results/weights")}
-    planned = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    folders = [RESULTS, *(fetched[name] for name in sorted(planned & set(fetched)))]
-    try:
-        hold_in_jobs(*(claim_results(LOCKS, folder, lambda line: print(line, file=sys.stderr)) for folder in folders))
-    except Fault as fault:
-        raise WorkflowError(
-            *fault.messages, "Wait until it has ended; or end it, and give the command again."
-        ) from None
-    os.environ.update(CXRFLOW_RUN=run_of(LOCKS, RESULTS))
-
+atexit.register(lambda: adapter.is_dry_run(workflow) and gc.freeze())
 
 SETTINGS = sha256_of_text(canonical_json([EVERYTHING, SELECTED]))[:16]
 
-# On a node of a cluster, where the environment comes with the job.
-if workflow.remote_exec:
+# On a node of a cluster, the environment comes with the job.
+if adapter.is_job_of_cluster(workflow):
     try:
         refuse_other_settings(SETTINGS)
         if run := os.environ.get("CXRFLOW_RUN"):
-            hold_in_jobs(join_run(LOCKS, RESULTS, run))
-    except Fault as fault:
-        raise WorkflowError(*fault.messages) from None
-else:
-    CODE = {rule.name: code_hash(f"cxrflow.{rule.name}") for rule in workflow.rules if not rule.norun}
-    os.environ.update(CXRFLOW_PLAN=canonical_json({"settings": SETTINGS, "images": FINGERPRINT, "code": CODE}))
+            adapter.let_jobs_inherit(join_run(hooks.LOCKS, RESULTS, run))
+    except UserError as error:
+        raise WorkflowError(*error.messages) from None
 
 
-def examine_before_start():
-    """The doctor's short look at the machine, at the start of every run; one of its faults ends the run."""
-    through_slurm = workflow.executor_plugin and workflow.executor_plugin.name == "slurm"
-    lock = PROJECT / "envs" / f"{CONFIG.environment}.lock"
-    findings = [
-        *examine_packages(lock, CONFIG.versions),
-        *(
-            examine_cluster(os.environ)
-            if through_slurm
-            else [examine_gpu(True, CONFIG.device, CONFIG.trainings_per_gpu)]
-        ),
-        *examine_config(CONFIG, Path("results")),
-    ]
-    print(*short_list(findings), sep="\n", file=sys.stderr)
-    if any(finding.level == "fault" for finding in findings):
-        raise WorkflowError("The doctor found faults, see above; `make doctor` tells more.")
-    # By it `make rebuild-outdated` knows what was made with other versions.
-    by_conda_or_container = bool(workflow.deployment_settings.deployment_method)
-    write_down(RESULTS / SOFTWARE, packages_of_jobs(lock, by_conda_or_container), time.time())
+def begin():
+    if adapter.has_hooks(workflow):
+        planned = adapter.planned_stages(workflow)
+        try:
+            adapter.let_jobs_inherit(*hooks.claim_before_start(RESULTS, FETCHED, planned))
+        except UserError as error:
+            raise WorkflowError(
+                *error.messages, "Wait until it has ended, or stop it, and run the same command again."
+            ) from None
+        lock = PROJECT / "envs" / f"{CONFIG.environment}.lock"
+        if not hooks.examine_before_start(CONFIG, lock, adapter.runs_on_slurm(workflow), planned):
+            raise WorkflowError(
+                "Nothing was started. Fix the lines that start with `error` above, and run the same command again."
+            )
+    hooks.hand_on_plan(HANDED_ON, SETTINGS, FINGERPRINT)
 
 
-STARTED = time.time()
-
-
-def errors_in_logs():
-    """What the stages of this run said was wrong, or where they stopped, once more: on the screen it stands far above. And what
-    Slurm ended."""
-    folders = (Path("results/logs"), RESULTS / "logs")
-    logs = [path for folder in folders for path in folder.rglob("*.log") if path.stat().st_mtime >= STARTED]
-    of_stages = [
-        f"{path}: {line}"
-        for path in sorted(logs)
-        for line in path.read_text().splitlines()
-        if line.startswith(("error: ", "stopped by "))
-    ]
-    return of_stages + jobs_ended_by_slurm(Path(".snakemake/slurm_logs"), STARTED)
-
-
-onstart:
-    claim_before_start()
-    examine_before_start()
+adapter.before_jobs(workflow, begin)
 
 
 onsuccess:
-    print(f"report: {RESULTS}/report/index.html", file=sys.stderr)
+    if adapter.is_in_plan(workflow, "assemble_report"):
+        print(f"report: {RESULTS}/report/index.html", file=sys.stderr)
 
 
 onerror:
-    print(*errors_in_logs(), sep="\n", file=sys.stderr)
+    lines = hooks.errors_in_logs(RESULTS, STARTED)
+    print(*lines, sep="\n", file=sys.stderr)
+    adapter.forget(
+        workflow, hooks.report_what_is_finished(adapter.unfinished_jobs(workflow), RESULTS, SELECTED, STARTED)
+    )
+    if any(": stopped by " in line for line in lines):
+        print("Stopped. The same command continues this run.", file=sys.stderr)

@@ -1,39 +1,44 @@
-# The data set: from image files to an index, an audit, a split for each task, and decoded pixels.
+# The data set: from image files to an index, a split for each task, decoded pixels, and audits.
 #
-# Requires: a folder of images (`images`, `layout`), the internet (`images: study`), or nothing (`phantoms`).
-# Makes:    results/images/{list}/ (shared by all results), images.parquet, data_audit.json, split/{task}.csv,
-#           pixels/{size}/{folder}.npy, the folder as in the layout: train/covid, or covid
+# Requires: a folder of images (`images`, `layout`), the internet (`images: published`), or nothing (`phantoms`).
+# Makes:    results/images/{list}/ (shared by all results), images.parquet, split/{task}.csv, pixels/{size}/{folder}.npy, where
+#           the folder follows the layout (train/covid, or covid), data_audit.json, audits/rivals.csv
+
+TASKS = sorted({experiment.task for experiment in CONFIG.selected().values()})
+SPLITS = [RESULTS / f"split/{task}.csv" for task in TASKS]
+# An input of trainings only if an audit may end the run; otherwise they need not wait for it.
+AUDITS_PASSED = RESULTS / "audits/passed.json" if CONFIG.audits.may_fail() else []
 
 if CONFIG.phantoms:
 
     rule make_phantoms:
         """Draw chest phantoms for training and test."""
         message:
-            "Draw chest phantoms: {params.train_per_class} for training and {params.test_per_class} for the test a class."
-        input:
-            lambda wildcards: made_again_without_record(RESULTS / "phantoms" / "phantoms.csv"),
+            "Draw chest phantoms: {params.train_per_class} for training and {params.test_per_class} for the test per class."
         output:
             folder=directory(IMAGES),
             table=RESULTS / "phantoms" / "phantoms.csv",
         params:
-            # Snakemake compares params as a set: three bare numbers could change places unseen.
+            # Snakemake compares params as a set, and would not notice if three bare numbers changed places.
             numbers=canonical_json(CONFIG.phantoms.model_dump()),
             train_per_class=CONFIG.phantoms.train_per_class,
             test_per_class=CONFIG.phantoms.test_per_class,
             seed=CONFIG.phantoms.seed,
             classes=CLASSES,
-            code=code_hash("cxrflow.make_phantoms"),
+            code=code_of("make_phantoms"),
         log:
             RESULTS / "logs/make_phantoms.log",
         benchmark:
             RESULTS / "benchmarks/make_phantoms.tsv"
         resources:
             mem_mb=500,
+            runtime=60,
+            disk_mb=1000,
         conda:
             ENVIRONMENT
         shell:
             """
-            python -m cxrflow.make_phantoms \
+            python -m cxrflow.stages.make_phantoms \
                 --train-per-class {params.train_per_class:q} \
                 --test-per-class {params.test_per_class:q} \
                 --seed {params.seed:q} \
@@ -45,10 +50,6 @@ if CONFIG.phantoms:
 
 if FETCHED:
 
-    # On a cluster, the node that submits has the internet; the nodes that train need none.
-    localrules:
-        fetch_images,
-
     rule fetch_images:
         """Fetch the images of the image list, each checked against its hash."""
         message:
@@ -58,25 +59,31 @@ if FETCHED:
         output:
             record=f"{FETCHED}.csv",
         params:
-            # The images are no declared outputs: Snakemake deletes those before a job, and a fetch goes on where it was.
+            # The images are no declared outputs: Snakemake would delete them before a job, and a fetch could not resume.
             folder=FETCHED,
-            # Not recorded, since it asks for `input`: the hash of a file counts, not where it is from.
+            # A function of `input`, so not recorded: the hash of a file counts, not its source.
             sources=lambda wildcards, input: CONFIG.image_sources,
             missing_images=CONFIG.missing_images,
+            columns=lambda wildcards: columns_flags(CONFIG),  # a function, since names may contain braces, which are not wildcards
             contents=contents_of(IMAGE_LIST or []),
-            code=code_hash("cxrflow.fetch_images"),
+            code=code_of("fetch_images"),
         log:
             "results/logs/fetch_images.log",
         benchmark:
             "results/benchmarks/fetch_images.tsv"
+        localrule: True  # on a cluster, the node that submits has the internet; the nodes that train need none
+        retries: 2
         resources:
             mem_mb=500,
+            runtime=720,
+            disk_mb=10000,
         conda:
             ENVIRONMENT
         shell:
             """
-            python -m cxrflow.fetch_images \
+            python -m cxrflow.stages.fetch_images \
                 --image-list {input.image_list:q} \
+                {params.columns:q} \
                 --sources {params.sources:q} \
                 --missing-images {params.missing_images:q} \
                 --folder {params.folder:q} \
@@ -92,26 +99,22 @@ rule index_images:
         image_list=existing(IMAGE_LIST, "image_list"),
         phantoms=rules.make_phantoms.output.table if CONFIG.phantoms else [],
         fetched=rules.fetch_images.output.record if FETCHED else [],
-        none=lambda wildcards: made_again_without_record(RESULTS / "images.parquet"),
     output:
         images=RESULTS / "images.parquet",
     params:
         root=IMAGES,
         classes=CLASSES,
-        layout=CONFIG.layout,
+        settings=lambda wildcards: settings_for("index_images"),  # a function, since names may contain braces, which are not wildcards
         image_list=["--image-list", IMAGE_LIST] if IMAGE_LIST else [],
         contents=contents_of(IMAGE_LIST or []),
-        patients=lambda wildcards: patients_flags(),  # a function: a pattern may hold braces, which are no wildcards
-        missing_images=CONFIG.missing_images,
-        on_bad_image=CONFIG.on_bad_image,
         fingerprint=FINGERPRINT,
         seen=SEEN,
         known=KNOWN,
         store=PIXELS,
-        # Not recorded, since they ask for `input`: what is not in the store, cache_pixels decodes.
+        # Functions of `input`, so not recorded: cache_pixels decodes images that are not in the store.
         sizes=lambda wildcards, input: SIZES,
         resampling=lambda wildcards, input: CONFIG.resampling,
-        code=code_hash("cxrflow.index_images"),
+        code=code_of("index_images"),
     log:
         RESULTS / "logs/index_images.log",
     benchmark:
@@ -119,22 +122,21 @@ rule index_images:
     threads: 2
     resources:
         mem_mb=1000,
+        runtime=240,
+        disk_mb=2000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.index_images \
+        python -m cxrflow.stages.index_images \
             --root {params.root:q} \
             --classes {params.classes:q} \
-            --layout {params.layout:q} \
+            --settings {params.settings:q} \
             {params.image_list:q} \
-            {params.patients:q} \
-            --missing-images {params.missing_images:q} \
-            --on-bad-image {params.on_bad_image:q} \
             --workers {threads:q} \
             --fingerprint {params.fingerprint:q} \
-            --seen {params.seen:q} \
-            --known {params.known:q} \
+            --record {params.seen:q} \
+            --cache {params.known:q} \
             --store {params.store:q} \
             --sizes {params.sizes:q} \
             --resampling {params.resampling:q} \
@@ -142,36 +144,10 @@ rule index_images:
         """
 
 
-rule audit_data:
-    """Say what the data set is, and what is doubtful about it."""
-    message:
-        "Audit the images."
-    input:
-        images=rules.index_images.output.images,
-    output:
-        audit=RESULTS / "data_audit.json",
-    params:
-        code=code_hash("cxrflow.audit_data"),
-    log:
-        RESULTS / "logs/audit_data.log",
-    benchmark:
-        RESULTS / "benchmarks/audit_data.tsv"
-    resources:
-        mem_mb=500,
-    conda:
-        ENVIRONMENT
-    shell:
-        """
-        python -m cxrflow.audit_data \
-            --images {input.images:q} \
-            --audit {output.audit:q} 2>&1 | tee {log:q}
-        """
-
-
 rule split_images:
     """Split a task's images into training, validation and test."""
     message:
-        "Split the images of task {wildcards.task} into training, validation and test by {params.rule}."
+        "Split the images of task {wildcards.task} into training, validation and test."
     input:
         images=rules.index_images.output.images,
         table=[] if CONFIG.split in SPLIT_RULES else existing(CONFIG.split, "split"),
@@ -179,32 +155,27 @@ rule split_images:
         split=RESULTS / "split/{task}.csv",
     params:
         classes=lambda wildcards: CONFIG.classes_of(wildcards.task),
-        rule=CONFIG.split,
+        settings=settings_for("split_images"),
+        table=lambda wildcards, input: ["--table", input.table] if input.table else [],
         contents=[] if CONFIG.split in SPLIT_RULES else contents_of(CONFIG.split),
-        validation_fraction=CONFIG.validation_fraction,
-        # Of a made split alone, so that the others are not made again for them.
-        made=(
-            ["--test-fraction", CONFIG.test_fraction, "--seed", CONFIG.split_seed]
-            if CONFIG.split == "stratified"
-            else []
-        ),
-        code=code_hash("cxrflow.split_images"),
+        code=code_of("split_images"),
     log:
         RESULTS / "logs/split_images/{task}.log",
     benchmark:
         RESULTS / "benchmarks/split_images/{task}.tsv"
     resources:
         mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.split_images \
+        python -m cxrflow.stages.split_images \
             --images {input.images:q} \
             --classes {params.classes:q} \
-            --rule {params.rule:q} \
-            --validation-fraction {params.validation_fraction:q} \
-            {params.made:q} \
+            --settings {params.settings:q} \
+            {params.table:q} \
             --split {output.split:q} 2>&1 | tee {log:q}
         """
 
@@ -220,9 +191,9 @@ rule cache_pixels:
         rows=RESULTS / "pixels/{size}/{folder}.csv",
     params:
         root=IMAGES,
-        resampling=CONFIG.resampling,
+        settings=settings_for("cache_pixels"),
         store=PIXELS,
-        code=code_hash("cxrflow.cache_pixels"),
+        code=code_of("cache_pixels"),
     log:
         RESULTS / "logs/cache_pixels/{size}/{folder}.log",
     benchmark:
@@ -230,17 +201,133 @@ rule cache_pixels:
     threads: 2
     resources:
         mem_mb=1000,
+        runtime=240,
+        disk_mb=5000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.cache_pixels \
+        python -m cxrflow.stages.cache_pixels \
             --images {input.images:q} \
             --root {params.root:q} \
             --folder {wildcards.folder:q} \
             --size {wildcards.size:q} \
-            --resampling {params.resampling:q} \
+            --settings {params.settings:q} \
             --workers {threads:q} \
             --store {params.store:q} \
             --pixels {output.pixels:q} 2>&1 | tee {log:q}
         """
+
+
+rule audit_data:
+    """Describe the images, and look for what makes results look better than they are."""
+    message:
+        "Audit the images."
+    input:
+        images=rules.index_images.output.images,
+        splits=SPLITS,
+        pixels=lambda wildcards: [RESULTS / f"pixels/{SIZES[0]}/{folder}.npy" for folder in CONFIG.folders_of(CLASSES)],
+    output:
+        audit=RESULTS / "data_audit.json",
+        rivals=RESULTS / "audits/rivals.csv",
+    params:
+        # A function, since names may contain braces, which are not wildcards.
+        classes=lambda wildcards: canonical_json({task: CONFIG.classes_of(task) for task in TASKS}),
+        settings=settings_for("audit_data"),
+        code=code_of("audit_data"),
+    log:
+        RESULTS / "logs/audit_data.log",
+    benchmark:
+        RESULTS / "benchmarks/audit_data.tsv"
+    priority: 1  # so that its warnings come before trainings, not hours later
+    resources:
+        mem_mb=2000,
+        runtime=240,
+        disk_mb=1000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.stages.audit_data \
+            --images {input.images:q} \
+            --splits {input.splits:q} \
+            --classes {params.classes:q} \
+            --pixels {input.pixels:q} \
+            --settings {params.settings:q} \
+            --audit {output.audit:q} \
+            --rivals {output.rivals:q} 2>&1 | tee {log:q}
+        """
+
+
+rule measure_power:
+    """Insert known problems into copies of the images, and measure how many the audits find; only on demand."""
+    message:
+        "Measure what the audits find in these images."
+    input:
+        images=rules.index_images.output.images,
+        splits=SPLITS,
+        pixels=rules.audit_data.input.pixels,
+    output:
+        power=RESULTS / "audits/power.csv",
+    params:
+        root=IMAGES,
+        # A function, since names may contain braces, which are not wildcards.
+        classes=lambda wildcards: canonical_json({task: CONFIG.classes_of(task) for task in TASKS}),
+        settings=settings_for("measure_power"),
+        code=code_of("measure_power"),
+    log:
+        RESULTS / "logs/measure_power.log",
+    benchmark:
+        RESULTS / "benchmarks/measure_power.tsv"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=240,
+        disk_mb=1000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.stages.measure_power \
+            --images {input.images:q} \
+            --root {params.root:q} \
+            --splits {input.splits:q} \
+            --classes {params.classes:q} \
+            --pixels {input.pixels:q} \
+            --settings {params.settings:q} \
+            --workers {threads:q} \
+            --power {output.power:q} 2>&1 | tee {log:q}
+        """
+
+
+if AUDITS_PASSED:
+
+    rule check_audits:
+        """End the run before any training if an audit that is set to `fail` found a problem."""
+        message:
+            "Check the audits that the config sets to `fail`."
+        input:
+            audit=rules.audit_data.output.audit,
+        output:
+            passed=AUDITS_PASSED,
+        params:
+            settings=settings_for("check_audits"),
+            code=code_of("check_audits"),
+        log:
+            RESULTS / "logs/check_audits.log",
+        benchmark:
+            RESULTS / "benchmarks/check_audits.tsv"
+        localrule: True  # seconds of work on a small file, too little for a job on a cluster
+        resources:
+            mem_mb=500,
+            runtime=60,
+            disk_mb=1000,
+        conda:
+            ENVIRONMENT
+        shell:
+            """
+            python -m cxrflow.stages.check_audits \
+                --audit {input.audit:q} \
+                --settings {params.settings:q} \
+                --passed {output.passed:q} 2>&1 | tee {log:q}
+            """

@@ -1,12 +1,14 @@
-# What a trained network says: predictions and metrics of the test images, features, t-SNE, and the plots of all that.
+# Evaluation of trained networks: predictions and metrics on the test images, features, t-SNE, explanations, and their plots.
 #
 # Requires: runs/{experiment}/seed_{seed}/ model.keras, history.csv, training.json; the task's split and pixels
 # Makes:    runs/…/ predictions.csv, metrics.json, features.npz, embedding.csv, separation.json;
-#           plots/{experiment}/seed_{seed}/ curves.svg, confusion.svg, embedding.svg
+#           plots/{experiment}/seed_{seed}/ curves.svg, confusion.svg, embedding.svg;
+#           of the networks that `explain` selects, runs/…/ explanations.json, heat.npz, and, where X-rays or phantoms may be
+#           shown, plots/…/ explanations.svg, heat_maps.json
 
 
 rule evaluate_model:
-    """Predict the test images and measure how good that is."""
+    """Predict the test images and compute the metrics."""
     message:
         "Predict the test images with {wildcards.experiment}, seed {wildcards.seed}."
     input:
@@ -21,9 +23,9 @@ rule evaluate_model:
         positive=lambda wildcards: canonical_json(settings_of(wildcards.experiment)["positive"]),
         threads=CONFIG.threads,
         device=CONFIG.device,
-        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,  # not recorded: it decides no result
+        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,  # not recorded, since no result depends on it
         variables=VARIABLES,
-        code=code_hash("cxrflow.evaluate_model"),
+        code=code_of("evaluate_model"),
     log:
         RESULTS / "logs/evaluate_model/{experiment}/seed_{seed}.log",
     benchmark:
@@ -31,11 +33,13 @@ rule evaluate_model:
     threads: CONFIG.threads
     resources:
         mem_mb=3000,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.evaluate_model \
+        python -m cxrflow.stages.evaluate_model \
             --model {input.model:q} \
             --training {input.training:q} \
             --split {input.split:q} \
@@ -50,22 +54,23 @@ rule evaluate_model:
 
 
 rule extract_features:
-    """Take the last hidden layer's output for images."""
+    """Extract the output of the last hidden layer."""
     message:
-        "Take the last hidden layer's output of {wildcards.experiment}, seed {wildcards.seed}."
+        "Extract the output of the last hidden layer of {wildcards.experiment}, seed {wildcards.seed}."
     input:
         model=rules.train_model.output.model,
+        training=rules.train_model.output.training,
         split=split_of,
         pixels=pixels_of,
     output:
         features=RESULTS / "runs/{experiment}/seed_{seed}/features.npz",
     params:
-        feature_images=CONFIG.feature_images,
+        settings=settings_for("extract_features"),
         threads=CONFIG.threads,
         device=CONFIG.device,
-        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,  # not recorded: it decides no result
+        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,  # not recorded, since no result depends on it
         variables=VARIABLES,
-        code=code_hash("cxrflow.extract_features"),
+        code=code_of("extract_features"),
     log:
         RESULTS / "logs/extract_features/{experiment}/seed_{seed}.log",
     benchmark:
@@ -73,57 +78,62 @@ rule extract_features:
     threads: CONFIG.threads
     resources:
         mem_mb=3000,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.extract_features \
+        python -m cxrflow.stages.extract_features \
             --model {input.model:q} \
+            --training {input.training:q} \
             --split {input.split:q} \
             --pixels {input.pixels:q} \
             --threads {params.threads:q} \
             --device {params.device:q} \
             --trainings-per-gpu {params.trainings_per_gpu:q} \
-            --feature-images {params.feature_images:q} \
+            --settings {params.settings:q} \
             --features {output.features:q} 2>&1 | tee {log:q}
         """
 
 
 rule embed_features:
-    """Lay features out by t-SNE, and measure how well the classes separate."""
+    """Map features with t-SNE, and measure how well the classes separate."""
     message:
-        "t-SNE of the features of {wildcards.experiment}, seed {wildcards.seed}, and how well the classes separate."
+        "Map the features of {wildcards.experiment}, seed {wildcards.seed}, with t-SNE."
     input:
         features=rules.extract_features.output.features,
     output:
         embedding=RESULTS / "runs/{experiment}/seed_{seed}/embedding.csv",
         separation=RESULTS / "runs/{experiment}/seed_{seed}/separation.json",
     params:
-        tsne=canonical_json(CONFIG.tsne.model_dump()),
+        settings=settings_for("embed_features"),
         variables=VARIABLES,
-        code=code_hash("cxrflow.embed_features"),
+        code=code_of("embed_features"),
     log:
         RESULTS / "logs/embed_features/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/embed_features/{experiment}/seed_{seed}.tsv"
     resources:
         mem_mb=1000,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.embed_features \
+        python -m cxrflow.stages.embed_features \
             --features {input.features:q} \
-            --tsne {params.tsne:q} \
+            --settings {params.settings:q} \
             --embedding {output.embedding:q} \
             --separation {output.separation:q} 2>&1 | tee {log:q}
         """
 
 
 rule plot_curves:
-    """Accuracy and loss by epoch."""
+    """Plot accuracy and loss by epoch."""
     message:
-        "Accuracy and loss of {wildcards.experiment}, seed {wildcards.seed}, by epoch."
+        "Plot accuracy and loss of {wildcards.experiment}, seed {wildcards.seed}, by epoch."
     input:
         history=rules.train_model.output.history,
         training=rules.train_model.output.training,
@@ -136,18 +146,20 @@ rule plot_curves:
         ),
     params:
         title="{experiment}, seed {seed}",
-        code=code_hash("cxrflow.plot_curves"),
+        code=code_of("plot_curves"),
     log:
         RESULTS / "logs/plot_curves/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/plot_curves/{experiment}/seed_{seed}.tsv"
     resources:
         mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.plot_curves \
+        python -m cxrflow.stages.plot_curves \
             --history {input.history:q} \
             --training {input.training:q} \
             --title {params.title:q} \
@@ -156,9 +168,9 @@ rule plot_curves:
 
 
 rule plot_confusion:
-    """Confusion matrix on the test images."""
+    """Plot the confusion matrix of the test images."""
     message:
-        "Confusion matrix of {wildcards.experiment}, seed {wildcards.seed}, on the test images."
+        "Plot the confusion matrix of {wildcards.experiment}, seed {wildcards.seed}, on the test images."
     input:
         metrics=rules.evaluate_model.output.metrics,
     output:
@@ -170,18 +182,20 @@ rule plot_confusion:
         ),
     params:
         title="{experiment}, seed {seed}",
-        code=code_hash("cxrflow.plot_confusion"),
+        code=code_of("plot_confusion"),
     log:
         RESULTS / "logs/plot_confusion/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/plot_confusion/{experiment}/seed_{seed}.tsv"
     resources:
         mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.plot_confusion \
+        python -m cxrflow.stages.plot_confusion \
             --metrics {input.metrics:q} \
             --title {params.title:q} \
             --figure {output.figure:q} 2>&1 | tee {log:q}
@@ -189,9 +203,9 @@ rule plot_confusion:
 
 
 rule plot_embedding:
-    """Plot the t-SNE of a run's features."""
+    """Plot the t-SNE map of a training's features."""
     message:
-        "t-SNE of {wildcards.experiment}, seed {wildcards.seed}."
+        "Plot the t-SNE map of {wildcards.experiment}, seed {wildcards.seed}."
     input:
         embedding=rules.embed_features.output.embedding,
         separation=rules.embed_features.output.separation,
@@ -204,20 +218,121 @@ rule plot_embedding:
         ),
     params:
         title="{experiment}, seed {seed}",
-        code=code_hash("cxrflow.plot_embedding"),
+        code=code_of("plot_embedding"),
     log:
         RESULTS / "logs/plot_embedding/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/plot_embedding/{experiment}/seed_{seed}.tsv"
     resources:
         mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.plot_embedding \
+        python -m cxrflow.stages.plot_embedding \
             --embedding {input.embedding:q} \
             --separation {input.separation:q} \
             --title {params.title:q} \
             --figure {output.figure:q} 2>&1 | tee {log:q}
+        """
+
+
+rule explain_model:
+    """Find out where a network looks, and how accurate it is on altered images."""
+    message:
+        "Explain {wildcards.experiment}, seed {wildcards.seed}, on test images."
+    input:
+        model=rules.train_model.output.model,
+        training=rules.train_model.output.training,
+        predictions=rules.evaluate_model.output.predictions,
+        split=split_of,
+        pixels=pixels_of,
+        lungs=existing(CONFIG.lungs, "lungs"),
+    output:
+        explanations=RESULTS / "runs/{experiment}/seed_{seed}/explanations.json",
+        heat=RESULTS / "runs/{experiment}/seed_{seed}/heat.npz",
+    params:
+        settings=settings_for("explain_model"),
+        lungs=["--lungs", CONFIG.lungs] if CONFIG.lungs else [],
+        contents=contents_of(CONFIG.lungs) if CONFIG.lungs else [],
+        threads=CONFIG.threads,
+        device=CONFIG.device,
+        trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,  # not recorded, since no result depends on it
+        variables=VARIABLES,
+        code=code_of("explain_model"),
+    log:
+        RESULTS / "logs/explain_model/{experiment}/seed_{seed}.log",
+    benchmark:
+        RESULTS / "benchmarks/explain_model/{experiment}/seed_{seed}.tsv"
+    threads: CONFIG.threads
+    resources:
+        mem_mb=3000,
+        runtime=60,
+        disk_mb=1000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.stages.explain_model \
+            --model {input.model:q} \
+            --training {input.training:q} \
+            --predictions {input.predictions:q} \
+            --split {input.split:q} \
+            --pixels {input.pixels:q} \
+            {params.lungs:q} \
+            --threads {params.threads:q} \
+            --device {params.device:q} \
+            --trainings-per-gpu {params.trainings_per_gpu:q} \
+            --settings {params.settings:q} \
+            --explanations {output.explanations:q} \
+            --heat {output.heat:q} 2>&1 | tee {log:q}
+        """
+
+
+rule plot_explanations:
+    """Draw the heat maps of a network beside the test images, where their licences allow it."""
+    message:
+        "Draw the heat maps of {wildcards.experiment}, seed {wildcards.seed}."
+    input:
+        explanations=rules.explain_model.output.explanations,
+        heat=rules.explain_model.output.heat,
+        images=rules.index_images.output.images,
+        pixels=pixels_of,
+    output:
+        figure=report(
+            RESULTS / "plots/{experiment}/seed_{seed}/explanations.svg",
+            caption="../report/explanations.rst",
+            category="{experiment}",
+            labels={"seed": "{seed}", "figure": "heat maps"},
+        ),
+        heat_maps=RESULTS / "plots/{experiment}/seed_{seed}/heat_maps.json",
+    params:
+        title="{experiment}, seed {seed}",
+        embed_images=CONFIG.embed_images,
+        phantoms=["--phantoms"] if CONFIG.phantoms else [],
+        code=code_of("plot_explanations"),
+    log:
+        RESULTS / "logs/plot_explanations/{experiment}/seed_{seed}.log",
+    benchmark:
+        RESULTS / "benchmarks/plot_explanations/{experiment}/seed_{seed}.tsv"
+    resources:
+        mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.stages.plot_explanations \
+            --explanations {input.explanations:q} \
+            --heat {input.heat:q} \
+            --images {input.images:q} \
+            --pixels {input.pixels:q} \
+            --embed-images {params.embed_images:q} \
+            {params.phantoms:q} \
+            --title {params.title:q} \
+            --figure {output.figure:q} \
+            --heat-maps {output.heat_maps:q} 2>&1 | tee {log:q}
         """

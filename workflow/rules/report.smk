@@ -1,32 +1,28 @@
-# The last stages: the scorecard of the study's statements, and the page that tells all.
+# The last stages: the scorecard of the study's statements, and the report.
 #
 # Requires: everything before
-# Makes:    scorecard.csv (where the config names claims), report/index.html
+# Makes:    scorecard.csv (if the config names claims), report/index.html
 
-from cxrflow.published.folder import OF_PLOTS, OF_RUN
+from cxrflow.publication.folder import OF_PLOTS, OF_RUN
 
 PAGE = PROJECT / "workflow" / "report" / "page"
-# Handed to rules by functions: with long lists as they stand, Snakemake takes a time that grows with their square.
+# Rules get these lists from functions: for lists given directly, Snakemake's time grows with the square of their length.
 RUN_FILES = [file for name in OF_RUN for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")]
 PLOTS = [file for name in OF_PLOTS for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}")]
-TASKS = sorted({keys.task for keys in CONFIG.selected().values()})
-SPLITS = [RESULTS / f"split/{task}.csv" for task in TASKS]
+EXPLANATIONS = runs("runs/{experiment}/seed_{seed}/explanations.json", EXPLAINED)
+HEAT_MAPS = runs("plots/{experiment}/seed_{seed}/heat_maps.json", EXPLAINED) if CONFIG.embed_images != "none" else []
+PLANS = sorted(
+    {manifest_of(SimpleNamespace(experiment=name, seed=seed)) for name, seeds in SELECTED.items() for seed in seeds}
+)
 AUGMENTED = CONFIG.augmentation != "none" and CONFIG.embed_images != "none"
 SHEETS = [RESULTS / f"plots/augmentation/{task}.json" for task in TASKS] if AUGMENTED else []
 PAGE_FILES = sorted(path for path in PAGE.rglob("*") if path.is_file())
-FILES_OF_REPORT = {
-    "assumptions": RESOURCES / "assumptions.csv",
-    "study_config": PROJECT / "config.yaml",
-    "lock": PROJECT / "envs" / f"{CONFIG.environment}.lock",
-}
-# Handed to rules by a function, too: Snakemake takes braces in a text, such as those of a folder's name, for wildcards.
-EVERYTHING = canonical_json(whole_settings(CONFIG))
-
-
-# Seconds of work on small files: not worth a cluster's job.
-localrules:
-    score_claims,
-    assemble_report,
+OPEN_POINTS = [existing(CONFIG.open_points, "open_points")] if CONFIG.open_points else []
+LOCK = PROJECT / "envs" / f"{CONFIG.environment}.lock"
+EVERYTHING = whole_settings(CONFIG)
+# Files, since the settings of hundreds of experiments are too long for an argument.
+SETTINGS_FILE, SELECTED_FILE = handed_on(HANDED_ON, "settings", EVERYTHING), handed_on(HANDED_ON, "selected", SELECTED)
+EXPLAINED_FILE = handed_on(HANDED_ON, "explained", EXPLAINED)
 
 
 if CLAIMS:
@@ -43,22 +39,25 @@ if CLAIMS:
         output:
             scorecard=report(SCORECARD, caption="../report/scorecard.rst", category="Scorecard"),
         params:
-            settings=lambda wildcards: EVERYTHING,
-            selected=canonical_json(SELECTED),
+            settings=SETTINGS_FILE,
+            selected=SELECTED_FILE,
             runs=RESULTS / "runs",
             contents=contents_of(CLAIMS),
-            code=code_hash("cxrflow.score_claims"),
+            code=code_of("score_claims"),
         log:
             RESULTS / "logs/score_claims.log",
         benchmark:
             RESULTS / "benchmarks/score_claims.tsv"
+        localrule: True  # seconds of work on small files, too little for a job on a cluster
         resources:
             mem_mb=500,
+            runtime=60,
+            disk_mb=1000,
         conda:
             ENVIRONMENT
         shell:
             """
-            python -m cxrflow.score_claims \
+            python -m cxrflow.stages.score_claims \
                 --claims {input.claims:q} \
                 --settings {params.settings:q} \
                 --selected {params.selected:q} \
@@ -70,17 +69,22 @@ if CLAIMS:
 
 
 rule assemble_report:
-    """Write the page: what was run, how it deviates from the study, what came out, what it is worth."""
+    """Write the report: what was run, how it deviates from the study, the results, and how reliable they are."""
     message:
         "Write the report, {output.page}."
     input:
-        **FILES_OF_REPORT,
+        study=STUDY_FILES,
+        open_points=OPEN_POINTS,
+        lock=LOCK,
         runs=lambda wildcards: RUN_FILES,
         plots=lambda wildcards: PLOTS,
+        explanations=lambda wildcards: EXPLANATIONS + HEAT_MAPS,
         sheets=SHEETS,
         splits=SPLITS,
+        plans=lambda wildcards: PLANS,
         networks=rules.describe_networks.output.networks,
         audit=rules.audit_data.output.audit,
+        rivals=rules.audit_data.output.rivals,
         scorecard=SCORECARD,
         page=PAGE_FILES,
     output:
@@ -90,36 +94,46 @@ rule assemble_report:
             category="Report",
         ),
     params:
-        settings=lambda wildcards: EVERYTHING,
-        selected=canonical_json(SELECTED),
+        settings=SETTINGS_FILE,
+        selected=SELECTED_FILE,
+        explained=EXPLAINED_FILE,
         runs=RESULTS / "runs",
         plots=RESULTS / "plots",
+        plans=RESULTS / "augmentation",
         page=PAGE,
-        contents=contents_of(FILES_OF_REPORT.values(), PAGE_FILES),
+        contents=contents_of([*STUDY_FILES, *OPEN_POINTS, LOCK], PAGE_FILES),
         sheets=["--sheets", *SHEETS] if SHEETS else [],
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
-        code=code_hash("cxrflow.assemble_report"),
+        study=["--study", STUDY_FILES[0]] if STUDY_FILES else [],
+        open_points=["--open-points", *OPEN_POINTS] if OPEN_POINTS else [],
+        code=code_of("assemble_report"),
     log:
         RESULTS / "logs/assemble_report.log",
     benchmark:
         RESULTS / "benchmarks/assemble_report.tsv"
+    localrule: True  # seconds of work on small files, too little for a job on a cluster
     resources:
         mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
     conda:
         ENVIRONMENT
     shell:
         """
-        python -m cxrflow.assemble_report \
+        python -m cxrflow.stages.assemble_report \
             --settings {params.settings:q} \
             --selected {params.selected:q} \
+            --explained {params.explained:q} \
             --runs {params.runs:q} \
             --plots {params.plots:q} \
             --networks {input.networks:q} \
             --audit {input.audit:q} \
-            --assumptions {input.assumptions:q} \
-            --study-config {input.study_config:q} \
+            --rivals {input.rivals:q} \
+            {params.study:q} \
+            {params.open_points:q} \
             --locked-versions {input.lock:q} \
             --splits {input.splits:q} \
+            --plans {params.plans:q} \
             {params.sheets:q} \
             {params.scorecard:q} \
             --page {params.page:q} \

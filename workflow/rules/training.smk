@@ -1,15 +1,15 @@
 # Training.
 #
-# Requires: the task's split, pixels and augmentation manifest, the backbone's initial weights, networks/{experiment}.json
-# Makes:    runs/{experiment}/seed_{seed}/ model.keras, model.weights.h5, history.csv, timing.csv, training.json; while it
-#           trains, progress.png there
-# Keeps:    results/states/{identity}/, from which a training goes on; no output, since Snakemake deletes outputs of jobs that
-#           it starts again
+# Requires: the task's split, pixels and augmentation manifest, the backbone's initial weights, networks/{experiment}.json, and,
+#           if an audit may end the run, audits/passed.json
+# Makes:    runs/{experiment}/seed_{seed}/ model.keras, model.weights.h5, history.csv, timing.csv, training.json; and, during
+#           the training, progress.png
+# Keeps:    results/checkpoints/{identity}/, from which a training resumes; not an output, since Snakemake deletes the outputs
+#           of jobs that it restarts
 
-# Trainings at one time, unless the command line says how many: one on each GPU of this machine, or one without any. A cluster
-# has limits of its own.
-if workflow.resource_settings.nodes is None and not workflow.remote_exec and "gpu" not in workflow.global_resources:
-    workflow.register_resource("gpu", trainings_at_once(CONFIG, os.environ))
+# Number of simultaneous trainings, unless the command line sets it (`--resources training_slots=4`): one for each GPU of this
+# machine, or one without a GPU. A cluster has its own limits.
+adapter.limit_resource(workflow, "training_slots", lambda: trainings_at_once(CONFIG, os.environ))
 
 
 rule train_model:
@@ -21,9 +21,10 @@ rule train_model:
         manifest=manifest_of,
         pixels=pixels_of,
         weights=lambda wildcards: initial_weights(wildcards.experiment),
-        # Settings that no network can have are found there, before an earlier training's files are given up for this one.
-        # Not ancient(): that mark sticks to the file for all rules, and hides changes of this rule's own params.
+        # Impossible settings are found there, before the files of an earlier training are deleted for this one.
+        # Not ancient(): that flag applies to the file in all rules, and hides changes of this rule's params.
         network=rules.check_network.output.network,
+        audits=AUDITS_PASSED,
     output:
         model=RESULTS / "runs/{experiment}/seed_{seed}/model.keras",
         model_weights=RESULTS / "runs/{experiment}/seed_{seed}/model.weights.h5",
@@ -34,38 +35,41 @@ rule train_model:
         weights_contents=weights_contents,
         variables=VARIABLES,
         settings=lambda wildcards: canonical_json(training_settings(settings_of(wildcards.experiment))),
-        # TensorFlow's threads are part of what a training is; Snakemake's only schedule, and shrink with --cores.
+        # TensorFlow's threads are part of a training's identity; Snakemake's are only for scheduling, and shrink with --cores.
         threads=CONFIG.threads,
         weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
         resampling=CONFIG.resampling,
         device=CONFIG.device,
-        states=STATES,
-        # Not recorded, since they ask for `input`: who shares a GPU, how often states are saved and which stay decides no result.
+        checkpoints=CHECKPOINTS,
+        # Functions of `input`, so not recorded: no result depends on sharing a GPU or on which checkpoints are saved and kept.
         trainings_per_gpu=lambda wildcards, input: CONFIG.trainings_per_gpu,
         save_every=lambda wildcards, input: CONFIG.save_every,
-        keep_states=lambda wildcards, input: CONFIG.keep_states,
+        keep_checkpoints=lambda wildcards, input: CONFIG.keep_checkpoints,
         picture=lambda wildcards: RESULTS / f"runs/{wildcards.experiment}/seed_{wildcards.seed}/progress.png",
         tensorboard=lambda wildcards, input: (
             ["--tensorboard", RESULTS / f"tensorboard/{wildcards.experiment}/seed_{wildcards.seed}"]
             if CONFIG.tensorboard
             else []
         ),
-        code=code_hash("cxrflow.train_model"),
+        code=code_of("train_model"),
     log:
         RESULTS / "logs/train_model/{experiment}/seed_{seed}.log",
     benchmark:
         RESULTS / "benchmarks/train_model/{experiment}/seed_{seed}.tsv"
     threads: CONFIG.threads
     resources:
-        gpu=1,
+        training_slots=1,
+        gpu=gpus_of_training(CONFIG, os.environ),
         mem_mb=6000,
+        runtime=720,
+        disk_mb=4000,
     conda:
         ENVIRONMENT
     shell:
         """
-        # Slurm asks this shell and tee to stop, too: both stay until the training has saved its state.
+        # Slurm sends SIGTERM to this shell and to tee as well; both wait until the training has saved its checkpoint.
         trap : TERM
-        python -m cxrflow.train_model \
+        python -m cxrflow.stages.train_model \
             --settings {params.settings:q} \
             --seed {wildcards.seed:q} \
             --threads {params.threads:q} \
@@ -76,9 +80,9 @@ rule train_model:
             {params.weights:q} \
             --device {params.device:q} \
             --trainings-per-gpu {params.trainings_per_gpu:q} \
-            --states {params.states:q} \
+            --checkpoints {params.checkpoints:q} \
             --save-every {params.save_every:q} \
-            --keep-states {params.keep_states:q} \
+            --keep-checkpoints {params.keep_checkpoints:q} \
             --picture {params.picture:q} \
             {params.tensorboard:q} \
             --model {output.model:q} \

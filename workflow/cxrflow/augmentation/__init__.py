@@ -1,1 +1,1 @@
-"""Augmentation by Keras' ImageDataGenerator semantics: what is drawn for an image, and what becomes of its pixels."""
+"""Augmentation as in Keras' ImageDataGenerator: random parameters, the manifest that stores them, and their application."""

@@ -1,11 +1,11 @@
-"""What is drawn for each image of each epoch.
+"""Draw the random parameters of augmentation for each image in each epoch.
 
-Every row is a pure function of (subset, seed, epoch, image): ten numbers of a counter-based generator (Philox: Salmon et
-al., "Parallel random numbers: as easy as 1, 2, 3", 2011) keyed by a BLAKE2 hash of the four. So one epoch can be made alone,
-a longer manifest begins with the shorter one, and an image more or less leaves the numbers of all others alone.
+Every row depends only on (subset, seed, epoch, image): it has ten numbers of a counter-based generator (Philox: Salmon et al.,
+"Parallel random numbers: as easy as 1, 2, 3", 2011) keyed by a BLAKE2 hash of the four. Therefore any epoch can be generated
+separately, a longer manifest starts with the rows of a shorter one, and adding an image does not change the others.
 
-Ranges follow `keras.src.legacy.preprocessing.image.ImageDataGenerator.get_random_transform`; shifts are written as a share
-of the image's size, so that a manifest holds for every size.
+Ranges follow `keras.src.legacy.preprocessing.image.ImageDataGenerator.get_random_transform`. Shifts are shares of the image's
+size, so a manifest is valid for every size.
 """
 
 from collections.abc import Mapping
@@ -32,17 +32,17 @@ FLIPS = ("flip_horizontal", "flip_vertical")
 
 
 def draw_epoch(images: list[str], subset: str, seed: int, epoch: int, ranges: Mapping[str, Any] | None) -> pd.DataFrame:
-    """The rows of one epoch of one subset.
+    """Draw the rows of one subset in one epoch.
 
     Args:
         images: image ids, in any order.
-        subset: "training" or "validation"; each is a stream of its own.
-        seed: the run's seed.
+        subset: "training" or "validation"; their numbers are independent.
+        seed: seed of the training.
         epoch: counted from 1.
-        ranges: keys of `config.models.Augmentation`, or None for images that are only shuffled.
+        ranges: keys of `cxrflow.study.images.Augmentation`, or None to only shuffle the images.
 
     Returns:
-        One row an image, in the order in which the network sees them: subset, epoch, position (from 0), image, theta
+        One row per image, in the order in which the network gets them: subset, epoch, position (from 0), image, theta
         and shear (degrees), tx and ty (share of the size, Keras' names), zx and zy (factors), flip_horizontal and
         flip_vertical (booleans), channel_shift (grey levels).
     """
@@ -66,7 +66,7 @@ def draw_epoch(images: list[str], subset: str, seed: int, epoch: int, ranges: Ma
 
 
 def _ten_numbers(key: str) -> np.ndarray:
-    """Ten numbers, uniform in [0, 1)."""
+    """Draw ten numbers, uniform in [0, 1)."""
     words = int.from_bytes(blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).digest(), "little")
     return np.random.Generator(np.random.Philox(key=words)).random(10)
 

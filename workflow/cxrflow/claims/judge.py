@@ -1,90 +1,308 @@
-"""How single values and single runs become one finding."""
+"""Combine single values, or the observations of a rule in several trainings, into one judgement."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import isclose, isfinite
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
-from cxrflow.claims.model import CONSISTENT, DIFFERS, Claim, Finding, Seen, UndecidedError, as_number
-from cxrflow.claims.runs import Runs
-from cxrflow.claims.words import counted, listed, shown, summary
+import numpy as np
+
+from cxrflow.claims.model import (
+    CONSISTENT,
+    DIFFERS,
+    NOT_RUN,
+    UNDECIDED,
+    Claim,
+    Judgement,
+    Null,
+    Observation,
+    UndecidedError,
+    as_number,
+    in_words,
+    stated_in_words,
+)
+from cxrflow.claims.null_runs import null_histories
+from cxrflow.claims.registry import Epoch, RowExperiment
+from cxrflow.claims.results import History, Results, TrainingResults
+from cxrflow.io.words import counted, joined
+from cxrflow.statistics.intervals import clopper_pearson
+from cxrflow.statistics.predictive import decided
+
+Rule = Callable[..., Observation]
+NOT_SPECIFIC = 0.8
+"""A rule that holds in this share of generic learners, or in more, says nothing specific about a network."""
 
 
-def judge_equal(claim: Claim, found: Mapping[str, Sequence[Any]], verdict: str, because: str, runs: Runs) -> Finding:
-    """`verdict` where the claim's value is found everywhere, else `differs` with both values.
+def judge_equal(
+    claim: Claim, found: Mapping[str, Sequence[Any]], verdict: str, reason_if_same: str, results: Results
+) -> Judgement:
+    """Return `verdict` if all places in `found` have the value that the claim states, else `differs` with both values.
 
     Args:
         claim: its value may be several words, such as `adam 0.0001`.
-        found: place to the values found there, one for each word of the claim's value.
+        found: place, such as an experiment, to the values found there: one for each word of the claim's value.
         verdict: exact or as configured.
-        because: the reason of that verdict.
-        runs: tell which experiments of the claim have no runs.
+        reason_if_same: the reason for `verdict`. That of `differs` names the stated value and the values found.
+        results: of this run; experiments of the claim that it lacks are reported as not run.
     """
-    wanted = claim.value.split()
-    other = [
-        place
-        for place, values in found.items()
-        if len(values) != len(wanted) or not all(map(same_value, wanted, values))
-    ]
-    told = {place: shown(list(values)) for place, values in found.items()}
-    one = len(set(told.values())) == 1
-    this_run = next(iter(told.values())) if one else "; ".join(f"{place}: {text}" for place, text in told.items())
-    absent = [name for name in claim.experiments if not runs.has(name)]
-    reason = f"{shown_value(claim)} stated, {this_run} found" if other else because
-    if absent:
-        reason += f"; {listed(absent)} not run"
-    return Finding(DIFFERS if other else verdict, this_run, _difference(claim, next(iter(found.values())), one), reason)
+    stated = claim.value.split()
+    has_other = any(len(values) != len(stated) or not all(map(same_value, stated, values)) for values in found.values())
+    texts = {place: in_words(list(values)) for place, values in found.items()}
+    all_same = len(set(texts.values())) == 1
+    first = next(iter(found.values()))
+    this_run = in_words(list(first)) if all_same else "; ".join(f"{place}: {text}" for place, text in texts.items())
+    reason = f"{stated_in_words(claim.value)} stated, {this_run} found" if has_other else reason_if_same
+    if absent := [name for name in claim.experiments if not results.has(name)]:
+        reason += f"; {joined(absent)} not run"
+    difference = None
+    is_number = len(first) == 1 and isinstance(first[0], int | float) and not isinstance(first[0], bool)
+    if claim.number is not None and all_same and is_number:
+        difference = first[0] - claim.number
+    return Judgement(DIFFERS if has_other else verdict, this_run, difference, reason)
 
 
 def same_value(word: str, value: Any) -> bool:
-    """Whether a word of a claim means a value: as numbers where both are, else as text."""
+    """Whether a word of a claim and a value are the same: compared as numbers if both are numbers, else as text."""
     number = as_number(word)
     if number is not None and isinstance(value, int | float) and not isinstance(value, bool):
         return isclose(number, value, rel_tol=1e-9)
-    return word == shown(value)
+    return word == in_words(value)
 
 
-def shown_value(claim: Claim) -> str:
-    """A claim's value in words."""
-    return claim.value if claim.number is None else shown(claim.number)
+def each_training(
+    rule: Rule, claim: Claim, results: Results, *, epochs: Epoch | None = None, **arguments: Any
+) -> Judgement:
+    """Apply a rule to every training of the claim's experiments.
+
+    Trainings whose evaluated network was trained for fewer than `epochs` epochs are left out.
+    """
+
+    def observe(training: TrainingResults) -> Observation:
+        training.require_evaluated(epochs)
+        return rule(training, **arguments)
+
+    return _judge_trainings(observe, claim, results)
 
 
-def judge_seen(claim: Claim, cases: Sequence[Callable[[], Seen]], noun: str = "seed") -> Finding:
-    """Consistent when a rule holds in more than half of the cases that it can be applied to.
+def each_history(
+    rule: Rule, claim: Claim, results: Results, *, null: Null = "no_learning", **arguments: Any
+) -> Judgement:
+    """Apply a rule to the history of every training of the claim's experiments, and to null runs of the kind `null`."""
+    results.require(claim.experiments)
+    trainings = {name: [(training,) for training in results.of(name)] for name in claim.experiments}
+    return _judge_histories(claim, results, trainings, partial(rule, **arguments), null)
+
+
+def each_separation(
+    rule: Rule,
+    claim: Claim,
+    results: Results,
+    *,
+    epochs: Epoch | None = None,
+    of: Literal["training_folder", "test_folder"] = "training_folder",
+    **arguments: Any,
+) -> Judgement:
+    """Apply a rule to the separation of the classes in every training of the claim's experiments.
+
+    Trainings whose evaluated network was trained for fewer than `epochs` epochs, or whose features are not those of the
+    images in `of`, are left out.
+    """
+
+    def observe(training: TrainingResults) -> Observation:
+        training.require_evaluated(epochs)
+        separation = training.separation
+        if separation["of"] != of:
+            images, needed = (name.replace("_", " ") for name in (separation["of"], of))
+            raise UndecidedError(NOT_RUN, f"the features are of the {images}, not the {needed} (set `feature_images`)")
+        if separation["silhouette"] is None:
+            # Files of earlier versions have no key `not_judged`.
+            raise UndecidedError(UNDECIDED, separation.get("not_judged") or "all images have the same features")
+        return rule(separation, **arguments)
+
+    return _judge_trainings(observe, claim, results)
+
+
+def each_pair(
+    rule: Rule,
+    claim: Claim,
+    results: Results,
+    *,
+    experiment: RowExperiment,
+    epochs: dict[RowExperiment, Epoch] | None = None,
+    null: Null = "learner",
+    **arguments: Any,
+) -> Judgement:
+    """Apply a rule to the histories of `experiment` and of the claim's other experiment, seed by seed, and to null runs.
+
+    With `epochs`, each history is cut after this number of epochs.
+    """
+    other = claim.other_experiment(experiment)
+    last = epochs or {}
+
+    def apply(own: History, others: History) -> Observation:
+        return rule(own.first(last.get(experiment)), others.first(last.get(other)), **arguments)
+
+    return _judge_histories(claim, results, {experiment: results.paired([experiment, other])}, apply, null)
+
+
+def _judge_histories(
+    claim: Claim,
+    results: Results,
+    trainings: Mapping[str, Sequence[tuple[TrainingResults, ...]]],
+    apply: Callable[..., Observation],
+    null: Null,
+) -> Judgement:
+    """Judge a rule about the histories of one training, or of several with the same seed.
 
     Args:
-        claim: whose rule it is.
-        cases: one function for each seed; it raises UndecidedError where the rule cannot be applied.
-        noun: what the cases are called.
+        claim: the claim that the rule judges.
+        results: the results of this run.
+        trainings: experiment to the trainings of each seed.
+        apply: the rule, which takes their histories.
+        null: the null runs that contradict the claim.
+    """
+
+    judged: dict[str, list[tuple[TrainingResults, ...]]] = {name: [] for name in trainings}
+
+    def observe(experiment: str, of_seed: tuple[TrainingResults, ...]) -> Observation:
+        observation = apply(*(training.history for training in of_seed))
+        judged[experiment].append(of_seed)
+        return observation
+
+    def pass_rate(experiment: str, kind: Null) -> float:
+        """Of null runs like the seeds that the rule can be applied to: others may be too short for it."""
+        of_each = [null_histories(same, kind, results.null_runs) for same in zip(*judged[experiment], strict=True)]
+        return float(np.mean([apply(*histories).holds for histories in zip(*of_each, strict=True)]))
+
+    def rates(experiment: str) -> NullRates:
+        rate = pass_rate(experiment, null)
+        return NullRates(null, rate, rate if null == "learner" else pass_rate(experiment, "learner"))
+
+    cases = {name: [partial(observe, name, of_seed) for of_seed in seeds] for name, seeds in trainings.items()}
+    return judge_observations(claim, cases, rates if results.null_runs else None)
+
+
+def _judge_trainings(observe: Callable[[TrainingResults], Observation], claim: Claim, results: Results) -> Judgement:
+    results.require(claim.experiments)
+    cases = {name: [partial(observe, training) for training in results.of(name)] for name in claim.experiments}
+    return judge_observations(claim, cases)
+
+
+@dataclass(frozen=True)
+class NullRates:
+    """How often a rule holds in null runs of an experiment, 0 to 1."""
+
+    null: Null
+    """The null runs that contradict the claim."""
+    rate: float
+    learner: float
+    """The rate in null runs that learn."""
+
+
+def judge_observations(
+    claim: Claim,
+    cases: Mapping[str, Sequence[Callable[[], Observation]]],
+    rates_of: Callable[[str], NullRates] | None = None,
+) -> Judgement:
+    """Judge how often a rule holds in the seeds of each experiment, by the exact 95 % interval of that share.
+
+    The claim is `consistent` if, in every experiment, the lower end is above one half (6 of 6 seeds, 8 of 9) and above the
+    share of null runs in which the rule holds. It is `differs` if the upper end is below one half in any experiment, otherwise
+    `undecided`: one seed decides nothing. The interval is that of Clopper and Pearson, for further seeds on the same split.
+    It says nothing about other patients.
+
+    Args:
+        claim: the claim that the rule judges.
+        cases: experiment to one function for each seed, which raises UndecidedError if the rule cannot be applied to it.
+        rates_of: gives the rates in null runs of an experiment; None if there are no null runs for the rule.
 
     Raises:
-        UndecidedError: the rule can be applied to none of them; that of the first.
+        UndecidedError: that of the first case, if the rule cannot be applied to any of an experiment.
     """
-    seen: list[Seen] = []
-    undecided: list[UndecidedError] = []
-    for case in cases:
-        try:
-            seen.append(case())
-        except UndecidedError as error:
-            undecided.append(error)
-    if not seen:
-        raise undecided[0]
-    holds = sum(one.holds for one in seen)
-    names = dict.fromkeys(name for one in seen for name in one.numbers)
-    values = {name: [one.numbers[name] for one in seen if name in one.numbers] for name in names}
-    numbers = ", ".join(f"{name} {summary(of)}".strip() for name, of in values.items())
-    reason = f"holds in {holds} of {counted(len(seen), noun)}"
-    left_out = f"; {counted(len(undecided), noun)} left out: {undecided[0]}" if undecided else ""
+    found = {name: _observations(of_experiment) for name, of_experiment in cases.items()}
+    shares = {name: _Share.of(observations) for name, (observations, _) in found.items()}
+    rates = {name: rates_of(name) for name in cases} if rates_of else {}
+    observations = [one for seen, _ in found.values() for one in seen]
+    undecided = [error for _, errors in found.values() for error in errors]
+    names = dict.fromkeys(name for each in observations for name in each.numbers)
+    values = {name: [each.numbers[name] for each in observations if name in each.numbers] for name in names}
+    numbers = ", ".join(f"{name} {summary(numbers_of_name)}".strip() for name, numbers_of_name in values.items())
+    counts = _for_each({name: str(share) for name, share in shares.items()})
+    parts = [f"the rule holds in {_for_each({name: share.with_interval() for name, share in shares.items()})}"]
+    if undecided:
+        parts.append(f"{counted(len(undecided), 'seed')} left out: {'; '.join(dict.fromkeys(map(str, undecided)))}")
     difference = None
     if len(values) == 1 and claim.number is not None:
         middle = median(next(iter(values.values())))
         difference = middle - claim.number if isfinite(middle) else None
-    verdict = CONSISTENT if 2 * holds > len(seen) else DIFFERS
-    return Finding(verdict, f"{numbers}; {reason}", difference, f"the rule {reason}{left_out}")
+    verdict = _verdict([(share, rates[name].rate if name in rates else 0.0) for name, share in shares.items()])
+    if not rates:
+        return Judgement(verdict, f"{numbers}; holds in {counts}", difference, "; ".join(parts))
+    null = next(iter(rates.values())).null
+    rate, learner = (max(getattr(one, name) for one in rates.values()) for name in ("rate", "learner"))
+    parts.append(f"it also holds in {rate:.0%} of null runs ({null.replace('_', ' ')})".replace("%", " %"))
+    if learner >= NOT_SPECIFIC:
+        parts.append(f"not specific: {learner:.0%} of generic learners pass".replace("%", " %"))
+    return Judgement(verdict, f"{numbers}; holds in {counts}", difference, "; ".join(parts), null, rate, learner)
 
 
-def _difference(claim: Claim, values: Sequence[Any], one: bool) -> float | None:
-    value = values[0]
-    if claim.number is None or not one or len(values) != 1 or isinstance(value, bool):
-        return None
-    return value - claim.number if isinstance(value, int | float) else None
+@dataclass(frozen=True)
+class _Share:
+    """In how many of the seeds of an experiment a rule holds."""
+
+    holds: int
+    seeds: int
+
+    @classmethod
+    def of(cls, observations: Sequence[Observation]) -> "_Share":
+        return cls(sum(each.holds for each in observations), len(observations))
+
+    def __str__(self) -> str:
+        return f"{self.holds} of {counted(self.seeds, 'seed')}"
+
+    def with_interval(self) -> str:
+        low, high = (in_words(round(end, 2)) for end in clopper_pearson(self.holds, self.seeds))
+        return f"{self} (95 % interval {low} to {high})"
+
+
+def _observations(
+    cases: Sequence[Callable[[], Observation]],
+) -> tuple[list[Observation], list[UndecidedError]]:
+    """Apply a rule to the seeds of an experiment.
+
+    Returns:
+        What it found, at least one, and why it could not be applied to the others.
+    """
+    observations: list[Observation] = []
+    undecided: list[UndecidedError] = []
+    for case in cases:
+        try:
+            observations.append(case())
+        except UndecidedError as error:
+            undecided.append(error)
+    if not observations:
+        raise undecided[0]
+    return observations, undecided
+
+
+def _for_each(texts: Mapping[str, str]) -> str:
+    """The text of one experiment, or those of several with their names."""
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return joined([f"{text} of {name}" for name, text in texts.items()])
+
+
+def _verdict(shares: Sequence[tuple[_Share, float]]) -> str:
+    """The verdict from the shares of seeds, each with that of null runs."""
+    answers = {decided(share.holds, share.seeds, rate) for share, rate in shares}
+    if "few" in answers:
+        return DIFFERS
+    return CONSISTENT if answers == {"most"} else UNDECIDED
+
+
+def summary(values: Sequence[float]) -> str:
+    """A single value, or the median and the range of several."""
+    lowest, middle, highest = map(in_words, (min(values), median(values), max(values)))
+    return middle if lowest == highest else f"median {middle} ({lowest} to {highest})"

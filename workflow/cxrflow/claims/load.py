@@ -1,6 +1,5 @@
-"""Read a claims CSV, the study's or the user's own, and check every row before anything is judged."""
+"""Read the claims of a study or a user, and check every row before any claim is judged."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -12,125 +11,116 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 # Importing the modules of measures fills the registry.
 from cxrflow.claims import architecture, comparisons, curves, data, features, outcomes, searches, settings, text
-from cxrflow.claims.model import KINDS, Claim
+from cxrflow.claims.model import KINDS, Claim, is_infinite_or_nan
 from cxrflow.claims.registry import MEASURES, Measure
-from cxrflow.config.suggest import did_you_mean
-from cxrflow.stage.faults import Fault, raise_all
+from cxrflow.claims.table import COLUMNS, read_claims_table
+from cxrflow.io.errors import raise_all
+from cxrflow.io.words import did_you_mean
 
-COLUMNS = (
-    *("id", "experiment", "kind", "value", "unit", "quantity", "rule", "place"),
-    *("statement", "measure", "arguments"),
-)
 MODULES = (settings, architecture, data, outcomes, curves, comparisons, features, text, searches)
 """The modules of measures, one for each kind of claim."""
 
 
 def load_claims(path: str | Path) -> list[Claim]:
-    """Read claims.
+    """Read claims. An unusual encoding or separator of the file is printed as a warning.
 
     Returns:
-        The claims in the file's order. Their arguments are checked against their measures, defaults left out.
+        The claims in the order of the file. `arguments` has only those that are given, as the measure takes them.
 
     Raises:
-        Fault: one message for each fault of the file: columns, ids, kinds, measures, arguments.
+        UserError: one message for each problem with columns, ids, kinds, measures and arguments.
     """
     path = Path(path)
-    rows = _rows(path)
-    ids = [row["id"] for row in rows]
-    faults = [f"id '{name}' is there {count} times" for name, count in Counter(ids).items() if count > 1 and name]
+    table = read_claims_table(path)
+    for remark in table.remarks:
+        print(f"warning: {remark}")
+    ids = table.column("id")
+    problems = [f"id '{name}' is there {count} times" for name, count in Counter(ids).items() if count > 1 and name]
     claims = []
-    for line, row in enumerate(rows, start=1):
-        claim, wrong = _claim(row, ids)
-        faults += [f"{row['id'] or f'claim {line}'}: {message}" for message in wrong]
+    for number, cells in enumerate(table.rows, start=1):
+        claim, wrong = _read_row(dict(zip(table.header, cells, strict=True)), ids)
+        problems += [f"{claim.id or f'claim {number}'}: {message}" for message in wrong]
         claims.append(claim)
-    raise_all([f"{path.name}: {fault}" for fault in faults])
+    raise_all([f"{path.name}: {problem}" for problem in problems])
     return claims
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            absent = [name for name in COLUMNS if name not in header]
-            unknown = [name for name in header if name not in COLUMNS]
-            if absent:
-                raise Fault([f"{path.name}: no column '{name}'{did_you_mean(name, unknown)}" for name in absent])
-            rows = [(reader.line_num, cells) for cells in reader if cells]
-    except UnicodeDecodeError:
-        raise Fault(f"{path.name}: not UTF-8 text") from None
-    except csv.Error as error:
-        raise Fault(f"{path.name}: not a CSV: {error}") from None
-    raise_all(
-        [
-            f"{path.name}: line {line} has {len(cells)} cells, the header {len(header)}; "
-            'a cell with commas stands in quotes, and quotes within it are doubled ("")'
-            for line, cells in rows
-            if len(cells) != len(header)
-        ]
-    )
-    return [dict(zip(header, (cell.strip() for cell in cells), strict=True)) for _, cells in rows]
-
-
-def _claim(row: Mapping[str, str], ids: Collection[str]) -> tuple[Claim, list[str]]:
-    """A row's claim and its faults."""
+def _read_row(row: Mapping[str, str], ids: Collection[str]) -> tuple[Claim, list[str]]:
+    """Parse the claim in a row; return it and its errors."""
     words: dict[str, Any] = {name: row[name] for name in COLUMNS if name not in ("experiment", "arguments")}
     claim = Claim(experiments=tuple(row["experiment"].split()), **words)
-    faults = [f"{name} is empty" for name in ("id", "experiment", "value", "statement") if not row[name]]
+    problems = [f"{name} is empty" for name in ("id", "experiment", "value", "statement") if not row[name]]
+    if is_infinite_or_nan(claim.value):
+        problems.append(f"value: {_short(claim.value)} is not a finite number; allowed: a finite number, or words")
     if len(set(claim.experiments)) != len(claim.experiments):
-        faults.append("experiment names one twice")
+        problems.append("experiment names one twice")
     if claim.kind not in KINDS:
         near = did_you_mean(claim.kind, KINDS)
-        faults.append(f"kind '{claim.kind}' is not allowed{near}; allowed: {', '.join(KINDS)}")
-    known = MEASURES.get(claim.measure)
-    if known is None:
+        problems.append(f"kind '{claim.kind}' is not allowed{near}; allowed: {', '.join(KINDS)}")
+    measure = MEASURES.get(claim.measure)
+    if measure is None:
         of_kind = [name for name, one in MEASURES.items() if one.kind == claim.kind] or list(MEASURES)
         near = did_you_mean(claim.measure, MEASURES)
-        return claim, [*faults, f"there is no measure '{claim.measure}'{near}; allowed: {', '.join(of_kind)}"]
-    if claim.kind in KINDS and known.kind != claim.kind:
-        faults.append(f"measure {known.name} is for claims of kind {known.kind}, not {claim.kind}")
-    if known.experiments is not None and len(claim.experiments) != known.experiments:
-        faults.append(f"measure {known.name} needs {known.experiments} experiment(s), {len(claim.experiments)} given")
-    if known.numeric and claim.number is None:
-        faults.append(f"measure {known.name} needs a number as value, not '{claim.value}'")
-    arguments, wrong = _arguments(known, row["arguments"] or "{}", claim.experiments, ids)
-    return replace(claim, arguments=arguments), faults + wrong
+        return claim, [*problems, f"there is no measure '{claim.measure}'{near}; allowed: {', '.join(of_kind)}"]
+    if claim.kind in KINDS and measure.kind != claim.kind:
+        problems.append(f"measure {measure.name} is for claims of kind {measure.kind}, not {claim.kind}")
+    if measure.experiments is not None and len(claim.experiments) != measure.experiments:
+        needs = f"measure {measure.name} needs {measure.experiments} experiment(s)"
+        problems.append(f"{needs}, {len(claim.experiments)} given")
+    if measure.numeric and claim.number is None and not is_infinite_or_nan(claim.value):
+        problems.append(f"measure {measure.name} needs a number as value, not '{claim.value}'")
+    arguments, wrong = _read_arguments(measure, row["arguments"] or "{}", claim.experiments, ids)
+    return replace(claim, arguments=arguments), problems + wrong
 
 
-def _arguments(
-    known: Measure, written: str, experiments: tuple[str, ...], ids: Collection[str]
+def _read_arguments(
+    measure: Measure, written: str, experiments: tuple[str, ...], ids: Collection[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The arguments of a row by name, as the measure takes them, and their faults."""
+    """Parse the arguments in a row; return them by name, with the types of the measure, and their errors."""
     try:
         given = json.loads(written)
     except json.JSONDecodeError as error:
         return {}, [f"arguments are not JSON ({error.msg} at character {error.pos + 1})"]
+    except ValueError:  # Python limits the digits of a number
+        return {}, ["arguments have a number with too many digits"]
+    except RecursionError:
+        return {}, ["arguments are nested too deeply; a measure takes an object of plain values, lists and objects"]
     if not isinstance(given, dict):
         return {}, ['arguments must be a JSON object, such as {"epoch": 36}']
-    model = _model(known)
     try:
-        read = model.model_validate_json(written, context={"experiments": experiments, "ids": ids})
-    except ValidationError as error:
-        return {}, [_message(fault, known) for fault in error.errors()]
+        read = _arguments_model(measure).model_validate_json(written, context={"experiments": experiments, "ids": ids})
+    except ValidationError as invalid:
+        return {}, [_message(error, measure) for error in invalid.errors()]
     return {name: getattr(read, name) for name in read.model_fields_set}, []
 
 
-def _model(known: Measure) -> type[BaseModel]:
+def _arguments_model(measure: Measure) -> type[BaseModel]:
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    fields: dict[str, Any] = dict(known.fields)
-    return create_model(known.name, __config__=config, **fields)
+    fields: dict[str, Any] = dict(measure.fields)
+    return create_model(measure.name, __config__=config, **fields)
 
 
-def _message(fault: Any, known: Measure) -> str:
-    argument = ".".join(str(step) for step in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        near = did_you_mean(argument, known.fields)
-        return f"measure {known.name} has no argument '{argument}'{near}; allowed: {', '.join(known.fields) or 'none'}"
-    if fault["type"] == "missing":
-        return f"measure {known.name} needs the argument '{argument}'"
-    if fault["type"] == "literal_error":
-        allowed = [word.strip("' ") for word in fault["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        near = did_you_mean(str(fault["input"]), allowed)
-        return f"argument {argument}: {fault['input']!r} is not allowed{near}; allowed: {', '.join(allowed)}"
-    own = fault["type"] == "value_error"
-    return f"argument {argument}: {fault['ctx']['error'] if own else fault['msg'].replace('Input should', 'it should')}"
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:20]}… ({len(text):,} characters)"
+
+
+def _message(error: Any, measure: Measure) -> str:
+    """A validation error of pydantic as a message for the user."""
+    argument = ".".join(str(step) for step in error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            near = did_you_mean(argument, measure.fields)
+            allowed = ", ".join(measure.fields) or "none"
+            return f"measure {measure.name} has no argument '{argument}'{near}; allowed: {allowed}"
+        case "missing":
+            return f"measure {measure.name} needs the argument '{argument}'"
+        case "literal_error":
+            choices = [word.strip("' ") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+            near = did_you_mean(str(error["input"]), choices)
+            return f"argument {argument}: {error['input']!r} is not allowed{near}; allowed: {', '.join(choices)}"
+        case "json_invalid":
+            return f"arguments cannot be read ({error['ctx']['error']})"
+        case "value_error":
+            return f"argument {argument}: {error['ctx']['error']}"
+        case _:
+            return f"argument {argument}: {error['msg'].replace('Input should', 'it should')}"

@@ -1,82 +1,142 @@
-"""Measures of outcomes: what the trained networks do on the test images.
+"""Measures of outcomes: the test results of the trained networks.
 
-Every run tests the same few images, so that an interval for a larger population would excuse any value. What an outcome is
-held against is the spread of the seeds.
+A stated outcome is compared with the spread over seeds. An interval for a larger population of images would be too wide to
+contradict anything, since all trainings test the same few images.
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from math import log
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
-from cxrflow.claims.each import each_run
-from cxrflow.claims.model import CANNOT_BE_TOLD, CONSISTENT, DIFFERS, NOT_RUN, Claim, Finding, Seen, UndecidedError
+from cxrflow.claims.judge import each_training, summary
+from cxrflow.claims.model import (
+    CONSISTENT,
+    DIFFERS,
+    NOT_EXCLUDED,
+    NOT_RUN,
+    UNDECIDED,
+    Claim,
+    Judgement,
+    Observation,
+    UndecidedError,
+    in_words,
+)
 from cxrflow.claims.registry import Epoch, measure
-from cxrflow.claims.runs import Run, Runs
-from cxrflow.claims.statistics import TOLERANCE, at_least, prediction_interval
-from cxrflow.claims.words import counted, ordinal, shown, summary
+from cxrflow.claims.results import Results, TrainingResults
+from cxrflow.io.words import counted
+from cxrflow.statistics.intervals import TOLERANCE, UndefinedError, at_least, at_most
+from cxrflow.statistics.predictive import predictive_counts, predictive_loss
 
 Metric = Literal["accuracy", "loss", "sensitivity", "specificity"]
 
 
 @measure("outcome", experiments=1, numeric=True)
 def outcome_of_seeds(
-    claim: Claim, runs: Runs, *, metric: Metric, epochs: Epoch | None = None, least_seeds: int = 5
-) -> Finding:
-    """The stated value lies inside the 95 % prediction interval of our seeds: consistent; outside: differs.
+    claim: Claim,
+    results: Results,
+    *,
+    metric: Metric,
+    epochs: Epoch | None = None,
+    least_seeds: Annotated[int, Field(ge=2)] = 5,
+) -> Judgement:
+    """The stated value is among those that 95 % of further seeds are expected to have.
 
-    With fewer than `least_seeds` seeds it cannot be told. Networks of fewer epochs than `epochs` are not the stated ones:
-    not run. The interval of a rate is cut to 0 to 1; where all seeds give the same value it is that value.
+    If chance is among them, too, the verdict is `not excluded`: nearly any value would be. Chance is the result of a network
+    that guesses: accuracy and sensitivity 1/K for K classes, specificity 1 - 1/K, loss ln K.
+    The verdict is `undecided` with fewer than `least_seeds` seeds, and `not run` if a network was trained for fewer than
+    `epochs` epochs. Rates are numbers of correct images, of which a further seed may have 17 of 18 though all seeds had 18; the
+    interval of a loss never begins below 0 (`cxrflow.statistics.predictive`).
     """
     stated = claim.number
-    assert stated is not None  # asked of these claims when they are read
-    selected = runs.of(claim.experiments[0])
-    values = np.array([_value(run, metric) for run in selected])
+    assert stated is not None  # checked when claims are read
+    selected = results.of(claim.experiments[0])
+    values = np.array([_value(training, metric) for training in selected])
     text = summary(values.tolist())
     if len(values) == 1 and metric == "accuracy":
         text += f" ({selected[0].metrics['correct']} of {selected[0].metrics['images']})"
     elif len(values) > 1:
         text += f", {counted(len(values), 'seed')}"
-    shortest = min(selected, key=lambda run: run.tested)
+    shortest = min(selected, key=lambda one: one.evaluated_epochs)
     try:
-        shortest.needs_tested(epochs)
+        shortest.require_evaluated(epochs)
     except UndecidedError as error:
         raise UndecidedError(NOT_RUN, str(error), text) from None
     longer = ""
     if epochs is not None and shortest.history.trained > epochs:
-        longer = f"; {shortest.length}" + (f", where {epochs} are stated" if shortest.tested > epochs else "")
+        longer = f"; {shortest.length}" + (
+            f"; the rule asks for {epochs}" if shortest.evaluated_epochs > epochs else ""
+        )
     difference = float(np.median(values)) - stated
     if len(values) < least_seeds:
         reason = f"{counted(len(values), 'seed')}; at least {least_seeds} are needed to know the spread{longer}"
-        return Finding(CANNOT_BE_TOLD, text, difference, reason)
-    low, high = prediction_interval(values)
-    if metric != "loss":
-        low, high = max(low, 0.0), min(high, 1.0)
-    inside = low - TOLERANCE <= stated <= high + TOLERANCE
+        return Judgement(UNDECIDED, text, difference, reason)
+    try:
+        expected = _expected(values, metric, selected)
+    except UndefinedError as error:
+        return Judgement(UNDECIDED, text, difference, f"{error}{longer}")
+    inside = expected.low - TOLERANCE <= stated <= expected.high + TOLERANCE
+    chance = _chance(len(selected[0].record["classes"]), metric)
+    includes_chance = f", which includes chance ({in_words(chance)})" if expected.low <= chance <= expected.high else ""
+    where = "inside" if inside else "outside"
     reason = (
-        f"{shown(stated)} lies {'inside' if inside else 'outside'} the 95 % prediction interval "
-        f"{shown(low)} to {shown(high)} of {len(values)} seeds; {_rank(values, stated)}{longer}"
+        f"{in_words(stated)} lies {where} the 95 % prediction interval {expected.text} of {len(values)} seeds"
+        f"{includes_chance}; {in_words(stated)} or better in {_as_good(values, stated, metric)} seeds{longer}"
     )
-    return Finding(CONSISTENT if inside else DIFFERS, text, difference, reason)
+    verdict = (NOT_EXCLUDED if includes_chance else CONSISTENT) if inside else DIFFERS
+    return Judgement(verdict, text, difference, reason)
 
 
-@measure("outcome", by=each_run)
-def outcome_at_least(run: Run, *, metric: Metric, threshold: float) -> Seen:
-    """The metric is at least so much."""
-    value = _value(run, metric)
-    return Seen(at_least(value, threshold), {"": value})
+@measure("outcome", by=each_training)
+def outcome_at_least(training: TrainingResults, *, metric: Metric, threshold: float) -> Observation:
+    """The metric is at least `threshold`."""
+    value = _value(training, metric)
+    return Observation(at_least(value, threshold), {"": value})
 
 
-def _value(run: Run, metric: str) -> float:
-    value = run.metrics[metric]
+@dataclass(frozen=True)
+class _Expected:
+    """The values expected of further seeds."""
+
+    low: float
+    high: float
+    text: str
+
+
+def _expected(values: np.ndarray, metric: str, selected: list[TrainingResults]) -> _Expected:
+    if metric == "loss":
+        low, high = predictive_loss(values)
+        return _Expected(low, high, f"{in_words(low)} to {in_words(high)}")
+    images = _denominator(selected[0], metric)
+    fewest, most = predictive_counts(np.rint(values * images), images)
+    low, high = fewest / images, most / images
+    return _Expected(low, high, f"{in_words(low)} to {in_words(high)} ({fewest} to {most} of {images} images)")
+
+
+def _denominator(training: TrainingResults, metric: str) -> int:
+    """The number of test images that a rate is a share of."""
+    images = int(training.metrics["images"])
+    if metric == "accuracy":
+        return images
+    of_positive = int(training.metrics["per_class"][training.metrics["positive"]]["images"])
+    return of_positive if metric == "sensitivity" else images - of_positive
+
+
+def _value(training: TrainingResults, metric: str) -> float:
+    value = training.metrics[metric]
     if value is None:
-        raise UndecidedError(CANNOT_BE_TOLD, f"{run.experiment} has no {metric}")
+        raise UndecidedError(UNDECIDED, f"{training.experiment} has no {metric}")
     return float(value)
 
 
-def _rank(values: np.ndarray, stated: float) -> str:
-    """Where the stated value stands among the values of the seeds and itself, from the lowest."""
-    equal = np.isclose(values, stated, rtol=0, atol=TOLERANCE)
-    first = 1 + int(np.sum((values < stated) & ~equal))
-    last = first + int(equal.sum())
-    place = ordinal(first) if first == last else f"{ordinal(first)} to {ordinal(last)}"
-    return f"it ranks {place} of {len(values) + 1} from the lowest"
+def _chance(classes: int, metric: str) -> float:
+    """The result of a network that guesses."""
+    return {"loss": log(classes), "specificity": 1 - 1 / classes}.get(metric, 1 / classes)
+
+
+def _as_good(values: np.ndarray, stated: float, metric: str) -> str:
+    """In how many seeds the value is as good as the stated one, or better: `2 of 5`."""
+    as_good = [at_most(value, stated) if metric == "loss" else at_least(value, stated) for value in values]
+    return f"{sum(as_good)} of {len(values)}"

@@ -1,7 +1,7 @@
-"""The registry of measures: plain functions, found by name, that compute a claim's value and judge it.
+"""The registry of measures: functions that compute the value of a claim and judge it, found by name.
 
-A measure is written once, with its thresholds and epochs as keyword arguments; the claims CSV gives these, so that a user's
-own claims can use the same measures. The annotations of the arguments are what a claims CSV is checked against.
+The thresholds and epochs of a measure are keyword arguments that the claims CSV gives, so that different claims can use the
+same measure. The annotations of these arguments are the types that a claims CSV is checked against.
 """
 
 import inspect
@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from cxrflow.claims.model import Claim, Finding, UndecidedError
-from cxrflow.claims.runs import Runs
-from cxrflow.config.suggest import did_you_mean
+from cxrflow.claims.model import Claim, Judgement, Null, UndecidedError
+from cxrflow.claims.results import Results
+from cxrflow.io.words import did_you_mean
 
 
 def _in_order(epochs: tuple[int, int]) -> tuple[int, int]:
@@ -23,7 +23,7 @@ def _in_order(epochs: tuple[int, int]) -> tuple[int, int]:
     return epochs
 
 
-def _known(key: str, what: str) -> Callable[[str, ValidationInfo], str]:
+def _one_of(key: str, what: str) -> Callable[[str, ValidationInfo], str]:
     def check(value: str, info: ValidationInfo) -> str:
         allowed = (info.context or {})[key]
         if value not in allowed:
@@ -33,15 +33,15 @@ def _known(key: str, what: str) -> Callable[[str, ValidationInfo], str]:
     return check
 
 
-Epoch = Annotated[int, Field(ge=1)]
+Epoch = Annotated[int, Field(ge=1, le=100_000)]
 EpochRange = Annotated[tuple[Epoch, Epoch], AfterValidator(_in_order)]
 Curve = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
 Names = Annotated[list[str], Field(min_length=1)]
 Curves = Annotated[list[Curve], Field(min_length=1)]
-RowExperiment = Annotated[str, AfterValidator(_known("experiments", "an experiment of this claim"))]
-RowId = Annotated[str, AfterValidator(_known("ids", "the id of a claim"))]
+RowExperiment = Annotated[str, AfterValidator(_one_of("experiments", "an experiment of this claim"))]
+RowId = Annotated[str, AfterValidator(_one_of("ids", "the id of a claim"))]
 
-Judge = Callable[..., Finding]
+Judge = Callable[..., Judgement]
 
 
 @dataclass(frozen=True)
@@ -51,36 +51,42 @@ class Measure:
     name: str
     kind: str
     experiments: int | None
-    """How many experiments its claims must name, or None."""
+    """The number of experiments that a claim must name; None for any number."""
     numeric: bool
-    """Whether the value of its claims must be a number."""
+    """Whether the value of a claim must be a number."""
     judge: Judge
-    """Takes a claim, the runs, and the claim's arguments by name."""
+    """Takes a claim, the results, and the arguments of the claim by name."""
     fields: dict[str, tuple[Any, Any]]
-    """Argument to its type and default (... where it must be given)."""
+    """Argument to its type and default; the default of a required argument is `...`."""
 
 
 MEASURES: dict[str, Measure] = {}
 
 
 def measure(
-    kind: str, by: Judge | None = None, experiments: int | None = None, numeric: bool = False
+    kind: str,
+    by: Judge | None = None,
+    experiments: int | None = None,
+    numeric: bool = False,
+    null: Null | None = None,
 ) -> Callable[[Any], Any]:
-    """Register a function as the measure of its name.
+    """Register a function as the measure with its name.
 
     Args:
         kind: the kind of claims that it judges.
-        by: for measures that see one run at a time: what applies them to the runs. It is called with the function, the
-            claim, the runs and the arguments. Without it the function is called with the claim, the runs and the arguments.
-        experiments: how many experiments a claim must name, if that matters.
-        numeric: the value of a claim must be a number.
+        by: applies a rule about one training, or a pair of them, to the results. It takes the decorated function, the claim,
+            the results and the arguments. Without `by`, the decorated function itself takes the claim, the results and the
+            arguments.
+        experiments: the number of experiments that a claim must name, if it matters.
+        numeric: whether the value of a claim must be a number.
+        null: the null runs that contradict its claims, unless they name others; by default that of `by`.
     """
 
     def register(function: Any) -> Any:
         name = function.__name__
         if name in MEASURES:
             raise ValueError(f"two measures are called {name}")
-        judge = partial(by, function) if by else function
+        judge = partial(by, function, **({"null": null} if null else {})) if by else function
         fields = {**(_fields(by) if by else {}), **_fields(function)}
         MEASURES[name] = Measure(name, kind, experiments, numeric, judge, fields)
         return function
@@ -88,12 +94,12 @@ def measure(
     return register
 
 
-def finding_of(claim: Claim, runs: Runs) -> Finding:
-    """Judge one claim by its measure."""
+def judge_claim(claim: Claim, results: Results) -> Judgement:
+    """Judge a claim by its measure."""
     try:
-        return MEASURES[claim.measure].judge(claim, runs, **claim.arguments)
+        return MEASURES[claim.measure].judge(claim, results, **claim.arguments)
     except UndecidedError as undecided:
-        return undecided.finding
+        return undecided.judgement
 
 
 def _fields(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:

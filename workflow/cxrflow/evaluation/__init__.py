@@ -1,1 +1,1 @@
-"""What a trained network says, and how good that is."""
+"""Predictions of trained networks, and how good they are."""

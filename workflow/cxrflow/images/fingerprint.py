@@ -1,137 +1,150 @@
-"""What a data set's files are, cheaply: the workflow's reason to index them again.
+"""A cheap fingerprint of a data set's files, which decides whether the workflow indexes them again.
 
-The fingerprint is made of paths, sizes and times: planning the workflow reads no image. Times alone are no reason, though:
-files that were touched or copied are held against their contents at the last index, and where those are the same, the
-fingerprint is that of the last index.
+The fingerprint is computed from paths and stamps (size, times and inode of a file), without reading images. Files that were
+touched, moved or copied are compared with their contents at the last index. If the contents are the same, the fingerprint stays
+the same.
 """
 
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cxrflow.images.columns import read_image_list
 from cxrflow.images.folder import class_folders
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import sha256_of_file, whole_file
-from cxrflow.stage.tables import read_rows
+from cxrflow.io.errors import UserError, one_line
+from cxrflow.io.files import Stamp, sha256_of_file, stamp_of, whole_file
 
-Stamps = dict[str, tuple[int, int]]
-"""Path below the data set's folder to size in bytes and modification time in ns."""
+Stamps = dict[str, Stamp]
+"""Path relative to the folder of the images to the file's stamp."""
 
 
-def fingerprint(root: Path, stamps: Stamps, seen: Path | None = None) -> str:
-    """A hash over paths, sizes and modification times of a data set's files.
+def fingerprint(root: Path, stamps: Stamps, record: Path | None = None) -> str:
+    """Hash the paths and stamps of a data set's files.
 
     Args:
-        root: the data set's folder.
-        stamps: those of its files, see `stamps_of`; 100,000 take about a second.
-        seen: what `write_seen` wrote at the last index. Where the contents are the same, the fingerprint is the same, too;
-            only files whose time is another are read for that, once.
+        root: folder of the images.
+        stamps: from `stamps_of`; 100,000 take about a second.
+        record: written by `write_record` at the last index. If no contents have changed, its fingerprint is returned; only
+            files with another stamp are read for this, once. If the record is damaged, the fingerprint changes.
     """
-    last = _read_seen(seen) if seen else None
-    if last and {p: size for p, (size, _) in stamps.items()} == {p: row[0] for p, row in last["files"].items()}:
+    last = _read_record(record) if record else None
+    if last and {p: stamp[0] for p, stamp in stamps.items()} == {p: row[0] for p, row in last["files"].items()}:
         moved = str(root) != last["root"]
-        touched = [path for path, (_, time) in stamps.items() if moved or time != last["files"][path][1]]
-        hashes = {path: row[2] for path, row in last["files"].items()}
+        touched = [path for path, stamp in stamps.items() if moved or list(stamp) != last["files"][path][:-1]]
+        hashes = {path: row[-1] for path, row in last["files"].items()}
         if all(hashes[path] is None or _contents(root / path) == hashes[path] for path in touched):
-            if touched and seen and os.access(seen.parent, os.W_OK):
-                write_seen(seen, root, last["fingerprint"], stamps, hashes)
+            if touched and record and os.access(record.parent, os.W_OK):
+                write_record(record, root, last["fingerprint"], stamps, hashes)
             return str(last["fingerprint"])
     digest = hashlib.blake2b(digest_size=8)
-    for path, (size, time) in sorted(stamps.items()):
-        digest.update(f"{path}\0{size}\0{time}\0".encode("utf-8", "surrogateescape"))
+    if record and record.is_file() and last is None:
+        digest.update(b"damaged")  # makes the fingerprint differ from the last one, so that the index is rebuilt
+    for path, stamp in sorted(stamps.items()):
+        digest.update(f"{path}\0{stamp}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def changed_files(root: Path, stamps: Stamps, seen: Path) -> dict[str, str]:
-    """Files of a data set that are not as they were at the last index: path to added, removed or replaced."""
-    last = _read_seen(seen)
+def changed_files(root: Path, stamps: Stamps, record: Path) -> dict[str, str]:
+    """Find the files that changed since the last index: path to added, removed or replaced."""
+    last = _read_record(record)
     if last is None:
         return {}
     then = last["files"]
     changes = {path: "added" if path in stamps else "removed" for path in stamps.keys() ^ then.keys()}
     for path in stamps.keys() & then.keys():
-        size, time, contents = then[path]
-        if stamps[path][0] != size or (stamps[path][1] != time and contents and _contents(root / path) != contents):
+        *stamp, contents = then[path]
+        is_other_size, is_touched = stamps[path][0] != stamp[0], list(stamps[path]) != stamp
+        if is_other_size or (is_touched and contents and _contents(root / path) != contents):
             changes[path] = "replaced"
     return changes
 
 
-def stamps_of(root: Path, classes: Iterable[str], layout: str, image_list: Path | None = None) -> Stamps:
-    """Sizes and times of the files that a data set may be made of.
+def stamps_of(
+    root: Path,
+    classes: Iterable[str],
+    layout: str,
+    image_list: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Stamps:
+    """Read the stamps of all files of a data set.
 
     Args:
-        root: the data set's folder.
-        classes: those whose folders are looked at. A folder that does not exist counts as empty; telling so is for the stage
-            that indexes the images.
+        root: folder of the images.
+        classes: classes whose folders are read. A missing folder counts as empty; index_images reports it.
         layout: one of `cxrflow.images.listing.LAYOUTS`.
-        image_list: with the layout `listed` the CSV that names the files; zeros stand for one that is not there.
+        image_list: CSV of the files, with the layout `listed`; the stamp of a missing file is zeros.
+        columns: see `cxrflow.images.columns.read_image_list`.
 
     Raises:
-        Fault: the list is needed and there is none, it cannot be read, or it has no column `path`.
+        UserError: a required list is missing, cannot be read, or has no column `path` or `label`; or several folders may be
+            the same subset.
     """
     if layout == "listed":
-        return _listed_stamps(root, image_list)
+        return _listed_stamps(root, image_list, columns)
     paths = (
         os.path.join(parent, name)  # noqa: PTH118 - three times faster
-        for *_, folder in class_folders(classes, layout)
+        for *_, folder in class_folders(root, classes, layout)
         for parent, _, names in os.walk(root / folder)
         for name in names
     )
     return {os.path.relpath(path, root): stamp_of(path) for path in paths}
 
 
-def _listed_stamps(root: Path, image_list: Path | None) -> Stamps:
+def _listed_stamps(root: Path, image_list: Path | None, columns: Mapping[str, str] | None) -> Stamps:
     if image_list is None:
-        raise Fault("image_list: missing; with `layout: listed` it names the images")
-    header, rows = read_rows(image_list, "image_list")
-    if "path" not in header:
-        raise Fault(f"image_list: {image_list}: no column `path`; it has {', '.join(header)}")
-    paths = {row[header.index("path")] for row in rows}
+        raise UserError("image_list: missing; `layout: listed` requires it")
+    table = read_image_list(image_list, columns=columns, needed=("path", "label"))
+    paths = set(table.column("path"))
     return {path: stamp_of(os.path.join(root, path)) for path in sorted(paths) if "\0" not in path}  # noqa: PTH118
 
 
-def stamp_of(path: str | Path) -> tuple[int, int]:
-    """Size in bytes and modification time in ns of a file; zeros where nothing is there."""
-    for look in (os.stat, os.lstat):  # a link that leads nowhere or to itself: told by the stage that indexes
-        try:
-            status = look(path)
-        except OSError:
-            continue
-        return status.st_size, status.st_mtime_ns
-    return 0, 0
-
-
-def write_seen(file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes: Mapping[str, str | None]) -> None:
-    """Write down what was indexed.
+def write_record(file: Path, root: Path, fingerprint: str, stamps: Stamps, hashes: Mapping[str, str | None]) -> None:
+    """Record the files of an index, for the next fingerprint.
 
     Args:
-        file: to write.
-        root: the data set's folder.
-        fingerprint: the one that the index was made for.
-        stamps: sizes and times from before the files were read, so that one which changes meanwhile is seen to.
-        hashes: path to SHA-256, or an empty text where it could not be had. Files that are not named are no images, and count
-            by their size.
+        file: file to write (JSON).
+        root: folder of the images.
+        fingerprint: fingerprint of these files.
+        stamps: taken before the files were read, so that changes during reading are noticed.
+        hashes: path to SHA-256, or an empty text if a file could not be read. Other files are not images; only their size
+            matters.
     """
     head = {"root": str(root), "fingerprint": fingerprint}
     with whole_file(file) as part, part.open("w", encoding="utf-8", newline="\n") as written:
         written.write(json.dumps(head)[:-1] + ', "files": {')
-        for number, (path, stamp) in enumerate(sorted(stamps.items())):  # line by line: the whole would take 50 MB
+        for number, (path, stamp) in enumerate(sorted(stamps.items())):  # line by line: the whole text would take 50 MB
             written.write(f"{',' * (number > 0)}\n{json.dumps(path)}: {json.dumps([*stamp, hashes.get(path)])}")
         written.write("\n}}\n")
 
 
-def _read_seen(file: Path) -> dict[str, Any] | None:
+def _read_record(file: Path) -> dict[str, Any] | None:
+    """Read the file of `write_record`; None if it does not exist or, with a warning, if it is damaged."""
     if not file.is_file():
         return None
-    seen: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return seen
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        record = None
+    match record:
+        case {"root": str(), "fingerprint": str(), "files": dict(files)} if all(map(_is_row, files.values())):
+            return dict(record)
+    print(one_line(f"warning: {file}: damaged; the images are indexed again, which rebuilds it"), file=sys.stderr)
+    return None
+
+
+def _is_row(row: Any) -> bool:
+    """Whether this is a stamp, possibly a shorter one of an older version, followed by a hash or None."""
+    if not isinstance(row, list) or len(row) < 3:
+        return False
+    return all(type(part) is int for part in row[:-1]) and isinstance(row[-1], str | None)
 
 
 def _contents(path: Path) -> str:
     try:
         return sha256_of_file(path)
-    except OSError:  # told by the stage that indexes
+    except OSError:  # index_images reports it
         return "unreadable"

@@ -1,24 +1,27 @@
-"""Which images make up a data set, by layout: their ids, classes, and what is known of them. Opens no image.
+"""List the images of a data set: their ids, classes, and known properties. Opens no image.
 
-train_test: train/<class>/ and test/<class>/. classes: <class>/ alone. listed: files anywhere below the root, whose classes
-are the column `label` of the image list.
+Layouts: train_test is train/<class>/ and test/<class>/ and, optionally, validation/<class>/, in any spelling that
+`cxrflow.study.names.subset_named` knows. classes is <class>/. listed is files anywhere below the root, with their classes in
+the column `label` of the image list.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from cxrflow.config.suggest import did_you_mean
-from cxrflow.images import SUBSET_FOLDERS
-from cxrflow.images.folder import SUFFIXES, Contents, class_folders, folder_contents, name_fault
-from cxrflow.stage.faults import Fault, one_line, raise_all
+from cxrflow.images.folder import SUFFIXES, Contents, class_folders, folder_contents
+from cxrflow.images.labels import label_errors
+from cxrflow.io.errors import UserError, one_line, raise_all
+from cxrflow.io.words import did_you_mean
+from cxrflow.study.names import name_problem, pixel_folder, same_name, subset_named
 
 LAYOUTS = ("train_test", "classes", "listed")
 SPLIT_WORDS = ("training", "validation", "test")
+SPLIT_WORD_OF = {"train": "training", "validation": "validation", "test": "test"}
+"""Name of a subset's folder to the name of the subset in a split."""
 KNOWN_OF_IMAGE = ("source", "patient", "sex", "age", "view", "licence")
 EXPECTED = ["expected_sha256", "expected_git_blob_sha1"]
 SHAPE_OF = {
@@ -28,145 +31,140 @@ SHAPE_OF = {
 }
 
 
-@dataclass(frozen=True)
-class Patients:
-    """How it is known which images show the same patient; where neither is given, by the list's column `patient`."""
-
-    column: str | None = None
-    pattern: str | None = None
-    """Regular expression, searched in the file's name; its one group is the patient."""
-
-
 def list_images(
     root: Path,
     classes: list[str],
     layout: str = "train_test",
     image_list: pd.DataFrame | None = None,
-    patients: Patients | None = None,
+    patient_pattern: str | None = None,
 ) -> pd.DataFrame:
     """List the images of some classes.
 
     Args:
-        root: the data set's folder.
-        classes: the classes to look at; others are left alone.
+        root: folder of the images.
+        classes: classes to list; others are ignored.
         layout: one of `LAYOUTS`.
-        image_list: table with a column `path` (relative to `root`), or None for what lies in the class folders.
-        patients: how patients are known.
+        image_list: table with a column `path` (relative to `root`), or None for all files in the class folders.
+        patient_pattern: regular expression that is searched in file names; its group is the patient. Without one, the patient
+            is in the list's column `patient`.
 
     Returns:
-        One row an image, sorted by its id: image, folder (of its class), subset_folder (train, test, or empty where that
-        is for a split to say), class, listed_subset (of the list's column `split`), what is known of it, the expected
-        hashes (empty where not known), and a fault (empty where there is none).
+        One row per image, sorted by its id: image, folder (of its pixels), subset_folder (train, validation, test, or empty
+        if the split decides), class, listed_subset (the list's column `split`), `KNOWN_OF_IMAGE`, the expected hashes (empty
+        if unknown), and problem (a problem, or empty).
 
     Raises:
-        Fault: the folder, or a class folder in it, does not exist or holds no image; the list is wrong.
+        UserError: the folder or a class folder does not exist or has no images, or the list has errors.
     """
-    patients = patients or Patients()
-    folders = [folder for *_, folder in class_folders(classes, layout)] if image_list is None else []
-    contents = {folder: folder_contents(root / folder) for folder in folders}
-    _check_folders(root, classes, layout, image_list, contents)
-    rows = (
-        _found(root, classes, layout, contents)
-        if image_list is None
-        else _listed(image_list, classes, layout, patients.column)
-    )
+    folders = class_folders(root, classes, layout) if layout != "listed" and root.is_dir() else []
+    contents = {} if image_list is not None else {folder: folder_contents(root / folder) for *_, folder in folders}
+    _check_folders(root, layout, image_list, folders, contents)
+    rows = _found(root, folders, contents) if image_list is None else _listed(image_list, classes, layout)
     rows = rows.sort_values("image", ignore_index=True)
-    rows["folder"] = (rows["subset_folder"] + "/" if layout == "train_test" else "") + rows["class"]
+    rows["folder"] = [
+        pixel_folder(subset, name, layout) for subset, name in zip(rows["subset_folder"], rows["class"], strict=True)
+    ]
     for column in EXPECTED:
         known = column.removeprefix("expected_")
-        rows[column] = rows[known].fillna("") if known in rows else ""
-    if patients.pattern is not None:
-        rows["patient"] = _patients_by_name(rows["image"], patients.pattern)
+        rows[column] = rows[known].fillna("").str.lower() if known in rows else ""
+    if patient_pattern is not None:
+        rows["patient"] = _patients_by_name(rows["image"], patient_pattern)
     for column in (*KNOWN_OF_IMAGE, "listed_subset"):
         rows[column] = rows[column].replace("", None) if column in rows else None
-    columns = ["image", "folder", "subset_folder", "class", "listed_subset", *KNOWN_OF_IMAGE, *EXPECTED, "fault"]
+    columns = ["image", "folder", "subset_folder", "class", "listed_subset", *KNOWN_OF_IMAGE, *EXPECTED, "problem"]
     return rows[columns]
 
 
 def other_files(root: Path, classes: Iterable[str], layout: str = "train_test") -> list[str]:
-    """Ids of the files in the class folders that are not taken for images, by their names."""
+    """List the files in the class folders that do not have the suffix of an image."""
     return sorted(
         other.relative_to(root).as_posix()
-        for _, _, folder in class_folders(classes, layout)
+        for _, _, folder in class_folders(root, classes, layout)
         for other in folder_contents(root / folder).others
     )
 
 
 def _check_folders(
-    root: Path, classes: list[str], layout: str, image_list: pd.DataFrame | None, contents: Mapping[str, Contents]
+    root: Path,
+    layout: str,
+    image_list: pd.DataFrame | None,
+    folders: list[tuple[str, str, str]],
+    contents: Mapping[str, Contents],
 ) -> None:
     if not root.is_dir():
         what = SHAPE_OF[layout].replace("/<file>", "/").replace(" or ", " and ")
-        raise Fault(f"{root}: no such folder; `images` names the folder that holds {what}")
+        raise UserError(f"{root}: no such folder; `images` must be the folder that contains {what}")
     if layout == "listed":
-        raise_all([] if image_list is not None else ["image_list: missing; with `layout: listed` it names the images"])
+        raise_all([] if image_list is not None else ["image_list: missing; `layout: listed` requires it"])
         return
-    faults = []
-    for subset, name, folder in class_folders(classes, layout):
-        there = (
-            sorted(one.name for one in (root / subset).iterdir() if one.is_dir()) if (root / subset).is_dir() else []
-        )
-        if name not in there:
-            inside = f"{subset}/" if subset else f"{root}"
-            faults.append(
+    errors = []
+    for subset, name, folder in folders:
+        above = (root / folder).parent
+        there = sorted(one.name for one in above.iterdir() if one.is_dir()) if above.is_dir() else []
+        if (root / folder).name not in there:
+            inside = f"{above.name}/" if subset else f"{root}"
+            errors.append(
                 f"{root / folder}: no such class folder{did_you_mean(name, there)} "
                 f"(found in {inside}: {', '.join(there) or 'nothing'})"
             )
-        elif folder in contents and not (contents[folder].images or contents[folder].faults):
-            faults.append(f"{root / folder}: holds no image ({', '.join(SUFFIXES)})")
-    raise_all(faults)
+        elif folder in contents and not (contents[folder].images or contents[folder].problems):
+            errors.append(f"{root / folder}: contains no image ({', '.join(SUFFIXES)})")
+    raise_all(errors)
 
 
-def _found(root: Path, classes: list[str], layout: str, contents: Mapping[str, Contents]) -> pd.DataFrame:
+def _found(root: Path, folders: list[tuple[str, str, str]], contents: Mapping[str, Contents]) -> pd.DataFrame:
     rows = []
-    for subset, name, folder in class_folders(classes, layout):
-        found = dict.fromkeys(contents[folder].images, "") | contents[folder].faults
-        for path, fault in found.items():
+    for subset, name, folder in folders:
+        found = dict.fromkeys(contents[folder].images, "") | contents[folder].problems
+        for path, problem in found.items():
             image = path.relative_to(root).as_posix()
-            rows.append({**_named(image, fault), "subset_folder": subset, "class": name})
+            rows.append({**_named(image, problem), "subset_folder": subset, "class": name})
     return pd.DataFrame(rows)
 
 
-def _named(image: str, fault: str = "") -> dict[str, str]:
-    """An image's id and what is wrong with it; a name that no table can hold is escaped, and wrong."""
-    wrong = name_fault(image)
-    return {"image": one_line(image) if wrong else image, "fault": fault or wrong}
+def _named(image: str, problem: str = "") -> dict[str, str]:
+    """Return an image's id and its problem; names that tables cannot store are escaped, and a problem."""
+    bad_name = name_problem(image)
+    return {"image": one_line(image) if bad_name else image, "problem": problem or bad_name}
 
 
-def _listed(image_list: pd.DataFrame, classes: list[str], layout: str, patient_column: str | None) -> pd.DataFrame:
-    _check_columns(image_list, layout, patient_column)
-    faults, rows = [], []
+def _listed(image_list: pd.DataFrame, classes: list[str], layout: str) -> pd.DataFrame:
+    _check_columns(image_list, layout)
+    errors, rows, labelled = [], [], []
+    class_of = {same_name(name): name for name in classes}
     for row in image_list.fillna("").to_dict("records"):
         image = str(row["path"])
         subset, label = _place(row, image, layout)
         if label is None:
-            faults.append(f"image list: {image!r}: must be {SHAPE_OF[layout]}")
+            errors.append(f"image list: {image!r}: must be {SHAPE_OF[layout]}")
             continue
+        labelled.append((image, label))
         word = str(row.get("split", "")) if layout == "listed" else ""
-        if word and word not in SPLIT_WORDS:
+        split = SPLIT_WORD_OF.get(subset_named(word) or "", "")
+        if word and not split:
             near = did_you_mean(word, SPLIT_WORDS)
-            faults.append(
+            errors.append(
                 f"image list: {image}: split {word!r} is not allowed{near}; allowed: {', '.join(SPLIT_WORDS)}"
             )
-        elif label in classes:
-            side = {"": subset, "test": "test"}.get(word, "train")
-            known = {"patient": row[patient_column]} if patient_column else {}
-            rows.append(row | known | _named(image) | {"subset_folder": side, "class": label, "listed_subset": word})
-    if not faults and not rows:
-        faults.append(
-            f"image list: names no image of the classes {', '.join(classes)}; for images of your own set `image_list: null`"
+        elif name := class_of.get(same_name(label)):
+            side = {"": subset, "test": "test"}.get(split, "train")
+            rows.append(row | _named(image) | {"subset_folder": side, "class": name, "listed_subset": split})
+    errors += label_errors(labelled, classes)
+    if not errors and not rows:
+        errors.append(
+            f"image list: has no image of the classes {', '.join(classes)}; to use your own images, set `image_list: null`"
         )
-    faults += [f"image list: {image}: named twice" for image in _repeated(row["image"] for row in rows)]
-    if layout == "listed" and not faults and (absent := sorted(set(classes) - {row["class"] for row in rows})):
+    errors += [f"image list: {image}: listed twice" for image in _repeated(row["image"] for row in rows)]
+    if layout == "listed" and not errors and (absent := sorted(set(classes) - {row["class"] for row in rows})):
         labels = sorted(set(image_list["label"].dropna()))
-        faults += [f"image list: no image of class {name}{did_you_mean(name, labels)}" for name in absent]
-    raise_all(faults)
+        errors += [f"image list: no image of class {name}{did_you_mean(name, labels)}" for name in absent]
+    raise_all(errors)
     return pd.DataFrame(rows)
 
 
-def _check_columns(image_list: pd.DataFrame, layout: str, patient_column: str | None) -> None:
+def _check_columns(image_list: pd.DataFrame, layout: str) -> None:
     there = list(image_list.columns)
-    needed = ["path", *(["label"] if layout == "listed" else []), *([patient_column] if patient_column else [])]
+    needed = ["path", "label"] if layout == "listed" else ["path"]
     raise_all(
         [
             f"image list: no column `{name}`{did_you_mean(name, there)}; it has {', '.join(there)}"
@@ -177,7 +175,7 @@ def _check_columns(image_list: pd.DataFrame, layout: str, patient_column: str | 
 
 
 def _place(row: Mapping[Any, Any], image: str, layout: str) -> tuple[str, str | None]:
-    """Subset folder and class of a listed image; no class where its path is none of the layout, or leads elsewhere."""
+    """Find subset folder and class of a listed image; the class is None if the path does not fit the layout."""
     parts = PurePosixPath(image).parts
     depth = {"train_test": 3, "classes": 2, "listed": 1}[layout]
     inside = len(parts) >= depth and ".." not in parts and not image.startswith("/") and "\0" not in image
@@ -187,14 +185,15 @@ def _place(row: Mapping[Any, Any], image: str, layout: str) -> tuple[str, str | 
         return "", str(row["label"])
     if layout == "classes":
         return "", parts[0]
-    return parts[0], parts[1] if parts[0] in SUBSET_FOLDERS else None
+    subset = subset_named(parts[0])
+    return subset or "", parts[1] if subset else None
 
 
 def _patients_by_name(images: "pd.Series[str]", pattern: str) -> list[str | None]:
     found = [re.search(pattern, image.rpartition("/")[2]) for image in images]
     if not any(match and match.group(1) for match in found):
-        raise Fault(
-            f"patients.pattern: {pattern!r} is found in no file name, such as {images.iloc[0].rpartition('/')[2]!r}"
+        raise UserError(
+            f"patients.pattern: {pattern!r} does not match any file name, such as {images.iloc[0].rpartition('/')[2]!r}"
         )
     return [match.group(1) or None if match else None for match in found]
 

@@ -1,6 +1,6 @@
-"""A store of decoded pixels, an image a file, under the hash of the image's contents: no image is decoded twice.
+"""Store the decoded pixels of each image under the hash of its contents, so that no image is decoded twice.
 
-A file begins with a hash of its pixels, so that one that a power cut has left in parts is told from a whole one.
+Each file starts with a hash of its pixels, which reveals files that were damaged by a power cut.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxrflow.images.decode import resized
-from cxrflow.stage.code_hash import code_hash
-from cxrflow.stage.files import canonical_json, sha256_of_text, whole_file
+from cxrflow.io.code_hash import code_hash
+from cxrflow.io.files import PARTS, canonical_json, remove_abandoned, sha256_of_text, whole_file
 
 DIGEST = 16  # bytes
 DECODERS = ("numpy", "pillow", "pydicom", "pylibjpeg-openjpeg", "imagecodecs")
@@ -23,7 +23,7 @@ DECODERS = ("numpy", "pillow", "pydicom", "pylibjpeg-openjpeg", "imagecodecs")
 
 @dataclass(frozen=True)
 class Store:
-    """Where pixels are kept while images are decoded, and in which form."""
+    """A folder of decoded pixels, and the sizes (in pixels) and resampling to store."""
 
     folder: Path
     sizes: Sequence[int]
@@ -31,33 +31,38 @@ class Store:
 
 
 def decoding_hash() -> str:
-    """Eight hexadecimal digits for the code and the packages that decode images now."""
+    """Hash the current code and packages that decode images: eight hexadecimal digits."""
     decoder = {"code": code_hash("cxrflow.images.decode"), "versions": {name: version(name) for name in DECODERS}}
     return sha256_of_text(canonical_json(decoder))[:8]
 
 
 def stored_file(store: Path, size: int, resampling: str, sha256: str, decoding: str) -> Path:
-    """Where the pixels of an image are, or would be.
+    """Return the path of an image's pixels, whether it exists or not.
 
     Args:
-        store: the store's folder.
+        store: folder of the store.
         size: height and width in pixels.
         resampling: one of `cxrflow.images.decode.RESAMPLING`.
-        sha256: of the image's contents.
-        decoding: `decoding_hash()`.
+        sha256: hash of the image's contents.
+        decoding: from `decoding_hash`.
     """
     return store / f"{size}_{resampling}_{decoding}" / sha256[:2] / f"{sha256}.pixels"
 
 
+def remove_abandoned_pixels(store: Path) -> None:
+    """Delete the incomplete files of killed processes from a store."""
+    remove_abandoned(store.glob(f"*/*/{PARTS}"))
+
+
 def keep_pixels(file: Path, pixels: NDArray[np.uint8]) -> None:
-    """Put the pixels of an image, shape (size, size, 3), into the store."""
+    """Write the pixels of an image, shape (size, size, 3), to the store."""
     contents = pixels.tobytes()
     with whole_file(file, durable=False) as part:
         part.write_bytes(_digest(contents) + contents)
 
 
 def kept_pixels(file: Path, size: int) -> NDArray[np.uint8] | None:
-    """The pixels of an image, shape (size, size, 3), or None where the store does not have them, or not whole."""
+    """Read the pixels of an image, shape (size, size, 3), or None if they are missing or damaged."""
     if not file.is_file():
         return None
     contents = file.read_bytes()
@@ -68,7 +73,7 @@ def kept_pixels(file: Path, size: int) -> NDArray[np.uint8] | None:
 
 
 def keep_sizes(store: Store, sha256: str, rgb: Image.Image, decoding: str) -> None:
-    """Put a decoded image into the store, in each of its sizes that is not there yet."""
+    """Write a decoded image to the store, in each size that it does not have yet."""
     for size in store.sizes:
         file = stored_file(store.folder, size, store.resampling, sha256, decoding)
         if not file.is_file():

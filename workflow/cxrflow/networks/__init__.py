@@ -1,1 +1,1 @@
-"""The networks: a backbone of keras.applications, its preprocessing, its initial weights, and the head behind it."""
+"""Networks: preprocessing, a backbone of keras.applications with its initial weights, and a head."""

@@ -1,16 +1,16 @@
-"""Build an experiment's network: pixels, preprocessing, backbone, head, last hidden layer, output."""
+"""Build an experiment's network: preprocessing, backbone, head and output layer."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from cxrflow.networks.backbones import make_backbone, with_stored_statistics
-from cxrflow.networks.preprocessing import preprocessing_layers
-from cxrflow.stage.faults import Fault
+from cxrflow.io.errors import UserError
+from cxrflow.networks.backbones import make_backbone, preprocessing_layers, with_stored_statistics
+from cxrflow.study.layers import POOLINGS, HeadLayer, named_layers
 
 
 def build_network(
@@ -20,37 +20,39 @@ def build_network(
 
     Args:
         settings: an experiment's settings, with `classes` in the order of the outputs.
-        seed: of all random initial weights and of dropout.
+        seed: seed of all random initial weights and of dropout.
         weights: weights file of the backbone, or None for random weights.
-        for_training: with `backbone_batchnorm: inference`, batch normalisation is held still by layers of its own, and with
-            `precision: bfloat16` the layers compute in it (their weights are float32 all the same); False gives plain
-            float32 layers with the same weights, which any Keras can load.
+        for_training: if True, batch normalisation uses its stored statistics with `backbone_batchnorm: inference`, and the
+            layers compute in bfloat16 with `precision: bfloat16` (their weights are float32). If False, all layers are
+            plain float32 layers with the same weights, which any Keras can load.
 
     Returns:
         Model from pixels, float (batch, size, size, 3) with values 0 to 255, to probabilities: (batch, 1) for a
-        sigmoid, which is P(the second class), or (batch, classes). Its parts: the backbone, `head`, `last_hidden`,
-        `output`.
+        sigmoid, which is P(the second class), or (batch, classes). Its parts: the backbone; `head`, with the layers before
+        the last Dense; this Dense, named `last_hidden` unless the settings name it; dropout after it; `output`. In a
+        network without hidden Dense layers, `head` ends with the pooling layer.
 
     Raises:
-        Fault: more frozen layers than the backbone has, an image size that it does not take, weights of another network.
+        UserError: more frozen layers than the backbone has, an image size that it does not accept, weights of another
+            network, or a kernel larger than its input.
     """
     keras.utils.set_random_seed(seed)
     size, start = settings["image_size"], settings["head_initialisation"]
-    # Pixels and probabilities are float32 in any precision: bfloat16's 8 bits are too few for either.
+    # Pixels and probabilities are always float32: the 8 bits of bfloat16 are too few for either.
     pixels = keras.Input((size, size, 3), name="pixels")
     x = preprocessing_layers(settings["backbone"], settings["input_scaling"], pixels)
     with _precision(settings["precision"] if for_training else "float32"):
         x = _prepared_backbone(settings, weights, for_training)(x)
-        x = _head(settings["head"], start)(x)
-        x = _dense(settings["head"]["last_hidden_units"], "relu", start, "last_hidden")(x)
+        x = _with_head(x, named_layers(settings["head"]), start)
     binary = settings["loss"] == "binary_crossentropy"
     units, activation = (1, "sigmoid") if binary else (len(settings["classes"]), "softmax")
-    return keras.Model(pixels, _dense(units, activation, start, "output")(x))
+    output = keras.layers.Dense(units, activation=activation, kernel_initializer=start, name="output")
+    return keras.Model(pixels, output(x))
 
 
 @contextmanager
 def _precision(precision: str) -> Iterator[None]:
-    """Layers that are made in this block compute in float32 or bfloat16; their weights are float32."""
+    """Make the layers created in this block compute in float32 or bfloat16; their weights are float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
     try:
@@ -68,7 +70,7 @@ def _prepared_backbone(settings: Mapping[str, Any], weights: Path | None, for_tr
         backbone = with_stored_statistics(backbone)
     frozen = settings["frozen_layers"]
     if frozen > len(backbone.layers):
-        raise Fault(f"frozen_layers: {frozen} is more than the {len(backbone.layers)} layers of {name}")
+        raise UserError(f"frozen_layers: {frozen} is more than the {len(backbone.layers)} layers of {name}")
     for layer in backbone.layers[:frozen]:
         layer.trainable = False
     if settings["batchnorm_momentum"] is not None:
@@ -80,32 +82,73 @@ def _prepared_backbone(settings: Mapping[str, Any], weights: Path | None, for_tr
 
 def _load_weights(backbone: Any, weights: Path, name: str) -> None:
     with warnings.catch_warnings():
-        # Keras only warns where a file holds no weights for a layer, and leaves that layer random.
+        # Keras only warns if a file has no weights for a layer, and leaves that layer random.
         warnings.filterwarnings("error", message=".*(freshly-initialized|no matching group|not loaded).*")
         try:
             backbone.load_weights(weights)
         except (ValueError, OSError, KeyError, UserWarning) as error:
             reason = " ".join(str(error).split())
-            raise Fault(f"weights: {weights}: not weights of {name} without top: {reason}") from None
+            raise UserError(f"weights: {weights}: not weights of {name} without top: {reason}") from None
 
 
-def _head(head: Mapping[str, Any], initialisation: str) -> keras.Sequential:
-    layers = [pooling_layer(head["pooling"])]
-    for place, units in enumerate(head["dense_units"]):
-        layers.append(_dense(units, "relu", initialisation, f"dense_{place + 1}"))
-        if place == 0:
-            layers.append(keras.layers.Dropout(head["dropout"], name="dropout"))
-    return keras.Sequential(layers, name="head")
+def _with_head(x: Any, head: Sequence[HeadLayer], initialisation: str) -> Any:
+    """Apply the layers of a head to the backbone's output; those before the last Dense are one Sequential."""
+    _refuse_large_kernels(head, x.shape[1])
+    layers = [_layer(one, initialisation) for one in head]
+    kinds = [one.kind for one in head]
+    pooling = next(place for place, kind in enumerate(kinds) if kind in POOLINGS)
+    end = max((place for place, kind in enumerate(kinds) if kind == "dense"), default=pooling + 1)
+    for layer in (keras.Sequential(layers[:end], name="head"), *layers[end:]):
+        x = layer(x)
+    return x
 
 
-def pooling_layer(pooling: str) -> keras.Layer:
-    """The layer between backbone and head: "average" or "max" over all places, or "flatten"."""
+def _refuse_large_kernels(head: Sequence[HeadLayer], side: int) -> None:
+    for one in head:
+        if one.kind == "conv" and one.settings["padding"] == "valid":
+            kernel = one.settings["kernel"]
+            if kernel > side:
+                raise UserError(
+                    f"head: {one.name}: kernel {kernel} is larger than its input, {side} x {side}; use padding: same"
+                )
+            side -= kernel - 1
+
+
+def _layer(one: HeadLayer, initialisation: str) -> keras.Layer:
+    if one.kind in POOLINGS:
+        return pooling_layer(one.kind)
+    settings = one.settings
+    if one.kind == "dropout":
+        return keras.layers.Dropout(settings["dropout"], name=one.name)
+    common = {
+        "activation": settings["activation"],
+        "kernel_initializer": initialisation,
+        "kernel_regularizer": keras.regularizers.L2(settings["l2"]) if settings["l2"] else None,
+        "name": one.name,
+    }
+    if one.kind == "conv":
+        return keras.layers.Conv2D(settings["conv"], settings["kernel"], padding=settings["padding"], **common)
+    return keras.layers.Dense(settings["dense"], **common)
+
+
+def pooling_layer(kind: str) -> keras.Layer:
+    """Build the layer that turns a feature map into a vector: average_pooling, max_pooling or flatten."""
     return {
-        "average": keras.layers.GlobalAveragePooling2D,
-        "max": keras.layers.GlobalMaxPooling2D,
+        "average_pooling": keras.layers.GlobalAveragePooling2D,
+        "max_pooling": keras.layers.GlobalMaxPooling2D,
         "flatten": keras.layers.Flatten,
-    }[pooling](name=f"{pooling}_pooling" if pooling != "flatten" else "flatten")
+    }[kind](name=kind)
 
 
-def _dense(units: int, activation: str, initialisation: str, name: str) -> keras.Layer:
-    return keras.layers.Dense(units, activation=activation, kernel_initializer=initialisation, name=name)
+def feature_layer(model: keras.Model) -> tuple[keras.Layer, Any]:
+    """Find the layer whose output is used as features, and its output tensor.
+
+    It is the last layer before `output` apart from dropout: the last hidden Dense layer or, without one, `head`.
+
+    Args:
+        model: from `build_network`, or loaded from its file.
+    """
+    place = len(model.layers) - 1
+    while isinstance(model.layers[place - 1], keras.layers.Dropout):
+        place -= 1
+    return model.layers[place - 1], model.layers[place].input

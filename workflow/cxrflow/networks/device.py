@@ -1,11 +1,11 @@
-"""The device that Keras runs on, and how much of it: for each of its backends."""
+"""Set up the device that Keras runs on, for each of its backends."""
 
 from typing import Any, Literal
 
 import keras
 
+from cxrflow.io.errors import UserError
 from cxrflow.networks.keras_settings import set_up_keras
-from cxrflow.stage.faults import Fault
 
 Kind = Literal["cpu", "gpu"]
 
@@ -13,63 +13,53 @@ CHOICES = ("auto", "cpu", "gpu")
 
 
 def set_up_device(device: str, threads: int, deterministic: bool = False) -> Kind:
-    """Choose the device, limit its threads, and set Keras up (`set_up_keras`); must come before the backend's first operation.
+    """Set up Keras, choose the device and limit its threads; call it before the backend's first operation.
 
-    TensorFlow and PyTorch take a GPU's memory as it is needed, not all of it at once, so that several trainings can share it;
-    JAX does with XLA_PYTHON_CLIENT_PREALLOCATE=false.
+    Both backends allocate a GPU's memory as needed, so several trainings can share a GPU.
 
     Args:
-        device: "cpu", "gpu", or "auto" for a GPU where there is one.
-        threads: threads of TensorFlow or PyTorch; results depend on the number. JAX has no such setting.
-        deterministic: ask the backend for operations that give the same bytes each time, on a GPU too. Slower there;
-            on a processor the backend's ordinary operations are deterministic already.
+        device: "cpu", "gpu", or "auto" for a GPU if there is one.
+        threads: number of threads of the backend; results depend on it.
+        deterministic: make the backend use deterministic operations also on a GPU, where they are slower. On a CPU, the
+            default operations are deterministic already.
 
     Returns:
         The kind of device that is used.
 
     Raises:
-        Fault: a GPU is wanted and there is none, or the backend cannot be asked for determinism.
+        UserError: `device` is "gpu" and there is none.
     """
     set_up_keras()
     backend = keras.backend.backend()
     gpus = _BACKENDS[backend](device, threads, deterministic)
     if device == "gpu" and not gpus:
-        raise Fault(
-            f"device: gpu, but {backend} sees none; device: auto or cpu trains on the processor "
-            "(`make doctor GPU=1` says why a GPU is not seen)"
+        raise UserError(
+            f"device: gpu, but {backend} finds no GPU; choose auto or cpu to train on the CPU "
+            "(`make doctor GPU=1` explains why no GPU is found)"
         )
     return "gpu" if gpus else "cpu"
 
 
 def can_take_gpu() -> bool:
-    """Whether the backend is built for GPUs of NVIDIA; asks for none."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
+    """Whether the backend is built for NVIDIA GPUs; does not look for one."""
+    if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return bool(tf.test.is_built_with_cuda())
-    if backend == "torch":
-        import torch
+    import torch
 
-        return torch.version.cuda is not None
-    return True
+    return torch.version.cuda is not None
 
 
 def device_name() -> str:
-    """The device that Keras trains on: "cpu", or the name of the GPU; the choice of `set_up_device` is kept."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
+    """Return the device chosen by `set_up_device`: "cpu", or the name of the GPU."""
+    if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         gpus = tf.config.get_visible_devices("GPU")
         return (
             str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)) if gpus else "cpu"
         )
-    if backend == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        return "cpu" if first.platform == "cpu" else str(first.device_kind)
     import torch
 
     return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu"
@@ -90,16 +80,6 @@ def _tensorflow(device: str, threads: int, deterministic: bool) -> list[Any]:
     return list(gpus)
 
 
-def _jax(device: str, threads: int, deterministic: bool) -> list[Any]:
-    import jax
-
-    if deterministic:
-        raise Fault("deterministic: true is asked of TensorFlow and PyTorch only; JAX takes XLA_FLAGS of its own")
-    if device == "cpu":
-        jax.config.update("jax_platforms", "cpu")
-    return [found for found in jax.devices() if found.platform != "cpu"]
-
-
 def _torch(device: str, threads: int, deterministic: bool) -> list[Any]:
     import torch
 
@@ -107,8 +87,8 @@ def _torch(device: str, threads: int, deterministic: bool) -> list[Any]:
     torch.use_deterministic_algorithms(deterministic)
     found = list(range(torch.cuda.device_count()))
     if device == "cpu" and found:
-        raise Fault("device: cpu: PyTorch has taken a GPU already; start with CUDA_VISIBLE_DEVICES= (empty)")
+        raise UserError("device: cpu, but PyTorch already uses a GPU; start with CUDA_VISIBLE_DEVICES= (empty)")
     return found
 
 
-_BACKENDS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+_BACKENDS = {"tensorflow": _tensorflow, "torch": _torch}

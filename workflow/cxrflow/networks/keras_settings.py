@@ -1,12 +1,13 @@
-"""Keras' own settings, which it reads from a file in the user's home."""
+"""Keras' own settings. Apart from `device`, so that a change there does not rebuild the descriptions of networks."""
 
 import keras
 
 
 def set_up_keras() -> None:
-    """Give Keras the settings that it has where there is no keras.json; must come before the first layer.
+    """Reset Keras to its default settings; call it before the first layer is built.
 
-    The file (in `~/.keras`, or where KERAS_HOME says) would change networks and numbers, and nothing of a run would tell.
+    A user's keras.json (in `~/.keras` or KERAS_HOME) could otherwise change networks and numbers without a trace in the
+    results.
     """
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)

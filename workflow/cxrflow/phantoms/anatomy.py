@@ -1,7 +1,7 @@
-"""A chest: what its tissues absorb, and where its lungs are.
+"""A chest: the absorption of its tissues, and its lung fields.
 
-Places are in units of the chest: u from the midline to the picture's right (the patient's left), v downwards; -1 to 1 is
-what a film shows. Absorption is in units of the soft tissue in the middle of the trunk; a lung takes some of it away.
+Coordinates are in units of the chest: u from the midline to the picture's right (the patient's left), v downwards; a film shows
+-1 to 1. Absorption is relative to the soft tissue in the middle of the trunk; the air in a lung reduces it.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ U = GRID[None, :]
 V = GRID[:, None]
 
 AIR = 0.62
-"""Absorption that a healthy lung lacks against soft tissue."""
+"""Reduction of absorption by a healthy lung, compared with soft tissue."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """How one chest is built: all of it varies from person to person, and none of it with the finding."""
+    """The build of a chest, which varies between people but does not depend on the class."""
 
     width: float
     lung_width: float
@@ -46,19 +46,19 @@ class Build:
 
 @dataclass(frozen=True)
 class Chest:
-    """A chest of a given build, as maps of (CANVAS, CANVAS) float32."""
+    """A chest as maps of shape (CANVAS, CANVAS), float32."""
 
     absorption: Grid
     body: Grid
     """1 in the body, 0 in the air around it."""
     lungs: tuple[Grid, Grid]
-    """Lung fields, the right (u < 0) and the left, 1 inside; heart and mediastinum are not part of them."""
+    """Lung fields, right (u < 0) and left, 1 inside; without heart and mediastinum."""
     lateral: Grid
     """0 at the medial border of a lung, 1 at the chest wall."""
 
 
 def draw_build(random: np.random.Generator) -> Build:
-    """A person's build."""
+    """Draw a person's build at random."""
     between = random.uniform
     return Build(
         width=between(0.88, 1.0),
@@ -80,7 +80,7 @@ def draw_build(random: np.random.Generator) -> Build:
 
 
 def draw_chest(build: Build) -> Chest:
-    """Absorption of a healthy chest without its vessels, and its lung fields. A pure function of the build."""
+    """Compute a healthy chest without vessels; depends only on the build."""
     half_width = build.width * _profile(
         [-1.4, -0.98, -0.9, -0.8, -0.7, -0.5, -0.25, 0.1, 0.6, 1.4],
         [0.23, 0.26, 0.38, 0.76, 0.97, 1.02, 0.95, 0.90, 0.91, 0.95],
@@ -111,7 +111,7 @@ def draw_chest(build: Build) -> Chest:
 
 
 def _profile(at: list[float], values: list[float], v: Any) -> Any:
-    """A smooth curve through given points, of the rows."""
+    """Smooth curve through given points, evaluated at v."""
     fine = np.linspace(-HALF_FIELD - 0.2, HALF_FIELD + 0.2, 500)
     coarse = np.interp(fine, at, values)
     window = np.hanning(21)
@@ -120,7 +120,7 @@ def _profile(at: list[float], values: list[float], v: Any) -> Any:
 
 
 def _inside(distance: Any, softness: float) -> Any:
-    """1 where a signed distance is positive, 0 where it is negative, with a border of some softness."""
+    """1 for positive signed distances, 0 for negative ones, with a soft border."""
     return 0.5 + 0.5 * np.tanh(distance / softness)
 
 
@@ -132,13 +132,13 @@ def _ellipse(u: float, v: float, radius_u: float, radius_v: float, turn: float) 
 
 
 def _arm(build: Build) -> Any:
-    """The upper arms, hanging beside the trunk, nearer to it or farther away."""
+    """Upper arms next to the trunk."""
     middle = 0.95 * build.width + build.arms * (V + 0.62) + 0.05
     return _inside(0.13 - np.abs(np.abs(U) - middle), 0.012) * _inside(V + 0.62 - build.shoulders, 0.05)
 
 
 def _mediastinal_border(build: Build, side: int) -> Any:
-    """Distance of the mediastinum's and the heart's border from the axis, of the rows."""
+    """Distance of the border of mediastinum and heart from the axis, for each row."""
     at = [-1.4, -0.5, -0.36, -0.28, -0.18, -0.06, 0.05, 0.16, 0.28, 0.40, 0.52, 1.4]
     left = [0.10, 0.10, 0.13, 0.16, 0.13, 0.15, 0.21, 0.30, 0.38, 0.42, 0.43, 0.43]
     right = [0.10, 0.10, 0.10, 0.10, 0.10, 0.12, 0.15, 0.19, 0.21, 0.21, 0.18, 0.18]
@@ -147,18 +147,18 @@ def _mediastinal_border(build: Build, side: int) -> Any:
 
 
 def _wall(build: Build) -> Any:
-    """Distance of the inner chest wall from the midline, of the rows."""
+    """Distance of the inner chest wall from the midline, for each row."""
     widest = 0.34
     height = np.clip((widest - V) / (widest - build.apex), 0, 1)
     return 0.16 + (build.lung_width - 0.16) * np.sqrt(1 - height**2.8) + 0.05 * np.clip(V - widest, 0, 1)
 
 
 def _lung_field(build: Build, side: int, border: Any) -> tuple[Any, Any]:
-    """The lung field of a side, and what lies under its diaphragm."""
+    """Lung field of a side, and the area below its diaphragm."""
     away = side * U
     base = build.bases[0 if side < 0 else 1]
     diaphragm = base + build.dome * (((away - 0.34) / 0.36) ** 2)
-    apex = build.apex + 0.5 * np.clip(0.34 - away, 0, 1) ** 1.5  # round towards the midline too
+    apex = build.apex + 0.5 * np.clip(0.34 - away, 0, 1) ** 1.5  # round towards the midline, too
     field = _inside(away - border, 0.016) * _inside(_wall(build) - away, 0.014)
     field = field * _inside(diaphragm - V, 0.014) * _inside(V - apex, 0.014)
     return field, _inside(V - diaphragm, 0.014)
@@ -178,21 +178,21 @@ def _spine(axis: Any) -> Any:
 
 
 def _ribs(build: Build, axis: Any, hidden: Any) -> Any:
-    """Posterior arcs, with bright edges, and the fainter anterior ones that slope the other way."""
+    """Posterior ribs with bright edges, and fainter anterior ribs that slope the other way."""
     away = np.abs(U - axis)
     wall = _wall(build) + 0.035
     cage = _inside(wall - away, 0.012) * _inside(V - build.apex - 0.02, 0.03) * _inside(0.75 - V, 0.1)
     out = np.clip(away / wall, 0, 1.05)
     back = (V + 0.06 * np.sin(np.pi * out) - build.rib_slope * out**2.6) / build.rib_distance + build.rib_phase
     front = (V + 0.5 * out - 0.25) / (build.rib_distance * 1.15) + build.rib_phase + 0.4
-    edge_on = 1 + 1.2 * np.clip((out - 0.8) / 0.2, 0, 1)  # a rib is seen along its length where it turns
+    edge_on = 1 + 1.2 * np.clip((out - 0.8) / 0.2, 0, 1)  # at the side of the chest, ribs are viewed along their length
     posterior = _band(back, 0.22) * 0.15 * edge_on * _inside(away - 0.09, 0.03)
     anterior = _band(front, 0.27) * 0.075 * _inside(out - 0.5, 0.12)
     return build.rib_strength * cage * (posterior + anterior) * (1 - hidden)
 
 
 def _band(phase: Any, half: float) -> Any:
-    """Bands around whole numbers, a little brighter along their edges."""
+    """Bands around integers, slightly brighter along their edges."""
     off = np.abs(phase - np.round(phase))
     return _inside(half - off, 0.06) * (0.75 + 0.25 * np.clip(off / half, 0, 1) ** 3)
 
@@ -214,7 +214,7 @@ def _shoulder_girdle(build: Build) -> Any:
 
 
 def _airways(axis: Any) -> Any:
-    """Trachea and main bronchi: dark, since full of air."""
+    """Trachea and main bronchi, which are dark because they contain air."""
     away = np.abs(U - axis + 0.012)
     trachea = _inside(0.036 - away, 0.012) * _inside(-0.22 - V, 0.03)
     bronchi = _inside(0.024 - np.abs(V + 0.23 - 0.75 * away), 0.012) * _inside(0.17 - away, 0.03)

@@ -1,4 +1,4 @@
-"""The file of a phantom: its size, colour mode and format, which have nothing to do with what is drawn on it."""
+"""The file of a phantom: size, colour mode and format, which do not depend on its class."""
 
 import io
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ JPEG_QUALITY = (80, 95)
 
 @dataclass(frozen=True)
 class FileForm:
-    """What kind of file a film becomes."""
+    """Form of a film's file."""
 
     width: int
     height: int
@@ -32,11 +32,11 @@ class FileForm:
     """PNG or JPEG."""
     suffix: str
     quality: int
-    """Of JPEG."""
+    """JPEG quality, 1 to 100."""
 
 
 def draw_form(random: np.random.Generator) -> FileForm:
-    """A file's form: sizes from 250x250 to 720x900, upright and across alike."""
+    """Draw a file's form at random: sizes from 250x250 to 720x900, portrait or landscape."""
     shorter = np.exp(random.uniform(*np.log(SHORTER_SIDE)))
     sides = [round(shorter), round(shorter * random.uniform(*LONGER_BY))]
     width, height = sides if random.random() < 0.5 else sides[::-1]
@@ -46,14 +46,14 @@ def draw_form(random: np.random.Generator) -> FileForm:
 
 
 def encode(grey: npt.NDArray[np.uint8], form: FileForm) -> bytes:
-    """The bytes of a film's file.
+    """Encode a film as an image file.
 
     Args:
-        grey: (height, width) grey levels of any size; they are enlarged or reduced to the form's.
-        form: of the file.
+        grey: grey levels (height, width), uint8; resized to the size of the form.
+        form: form of the file.
 
     Returns:
-        The same bytes for the same arguments and the same Pillow.
+        Bytes of the file, which depend only on the arguments and the version of Pillow.
     """
     picture = Image.fromarray(grey).resize((form.width, form.height), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""From a chest to its film: vessels, pose, exposure, blur and noise."""
+"""Turn a chest into a film: vessels, pose, exposure, blur and noise."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,23 +9,22 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 from cxrflow.phantoms.anatomy import AIR, HALF_FIELD, PITCH, Chest, Grid, draw_build, draw_chest
-from cxrflow.phantoms.findings import FINDINGS
-from cxrflow.phantoms.streams import stream
-from cxrflow.phantoms.texture import branches
+from cxrflow.phantoms.opacities import PATTERNS
+from cxrflow.phantoms.texture import branches, random_stream
 
 FILM = 224
 VESSELS = 0.17
 """Absorption of the vessels at the hilum, in the units of `anatomy`."""
 SHARES = np.array([0.0, 0.05, 0.25, 0.50, 0.75, 0.95, 1.0])
 GREY_LEVELS = np.array([22.0, 42.0, 88.0, 140.0, 182.0, 212.0, 240.0])
-"""Grey levels of the body at these shares of its pixels: what a film's window is set to."""
+"""Grey levels of the body at these quantiles of its pixels, to which the exposure is mapped."""
 
 LETTER_R = [(0, 1.4), (0, 0), (0.6, 0), (0.8, 0.15), (0.8, 0.55), (0.6, 0.7), (0, 0.7), (0.3, 0.7), (0.85, 1.4)]
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How the person stands before the detector, and how the film was exposed."""
+    """Position of the person, and exposure of the film."""
 
     rotation_degrees: float
     size: float
@@ -41,17 +40,17 @@ class Pose:
 
 @dataclass(frozen=True)
 class Film:
-    """A film, with what is known of how it was made."""
+    """A film and the parameters that it was drawn with."""
 
     grey: npt.NDArray[np.uint8]
-    """(FILM, FILM) grey levels."""
+    """Grey levels, shape (FILM, FILM)."""
     lungs: tuple[Grid, Grid]
-    """(FILM, FILM) the right lung field (left in the picture) and the left one, 0..1."""
+    """Right lung field (left in the picture) and left lung field, shape (FILM, FILM), 0 to 1."""
     parameters: dict[str, Any]
 
 
 def draw_pose(random: np.random.Generator) -> Pose:
-    """A pose and an exposure."""
+    """Draw a pose and an exposure at random."""
     return Pose(
         rotation_degrees=random.normal(0, 3),
         size=random.uniform(0.98, 1.16),
@@ -66,42 +65,42 @@ def draw_pose(random: np.random.Generator) -> Pose:
     )
 
 
-def draw_absorption(finding: str, *name: str | int) -> tuple[Chest, Grid, dict[str, Any]]:
-    """A chest with a finding.
+def draw_absorption(pattern: str, *name: str | int) -> tuple[Chest, Grid, dict[str, Any]]:
+    """Draw a chest with an opacity pattern.
 
     Args:
-        finding: one of `FINDINGS`.
-        name: names the person: the chest is the same with any finding.
+        pattern: one of `PATTERNS`.
+        name: name of the person; the chest does not depend on the pattern.
 
     Returns:
-        The healthy chest; the absorption of the chest with vessels and finding, (CANVAS, CANVAS) float32; what was
-        drawn of the finding: strength, side, lobe (None where it has none), extent (share of the lungs' air that is gone).
+        The healthy chest; the absorption of the chest with vessels and pattern, (CANVAS, CANVAS) float32; and parameters of
+        the pattern: strength, side, lobe (None if it has none), extent (share of the lungs' air that is missing).
     """
-    chest = draw_chest(draw_build(stream(*name, "build")))
+    chest = draw_chest(draw_build(random_stream(*name, "build")))
     air = chest.lungs[0] + chest.lungs[1]
-    vessels = stream(*name, "vessels")
+    vessels = random_stream(*name, "vessels")
     hila = [(side * 0.17, vessels.uniform(-0.06, 0.02)) for side in (-1, 1)]
     tree = air * branches(vessels, hila, 0.62)
-    opacity, drawn = FINDINGS[finding](chest, stream(*name, "finding"))
+    opacity, drawn = PATTERNS[pattern](chest, random_stream(*name, "finding"))
     absorption = chest.absorption + AIR * opacity + VESSELS * tree * (1 - opacity)
     found = {"strength": None, "side": None, "lobe": None, **drawn}
     return chest, absorption.astype(np.float32), {**found, "extent": float(opacity.sum() / air.sum())}
 
 
-def draw_film(finding: str, *name: str | int) -> Film:
-    """The film of a person with a finding: a pure function of its arguments.
+def draw_film(pattern: str, *name: str | int) -> Film:
+    """Draw the film of a person with an opacity pattern; depends only on the arguments.
 
     Args:
-        finding: one of `FINDINGS`.
-        name: names the person.
+        pattern: one of `PATTERNS`.
+        name: name of the person.
     """
-    chest, absorption, drawn = draw_absorption(finding, *name)
-    random = stream(*name, "film")
+    chest, absorption, drawn = draw_absorption(pattern, *name)
+    random = random_stream(*name, "film")
     pose = draw_pose(random)
     posed = [_posed(layer, pose) for layer in (absorption, chest.body, *chest.lungs)]
     across = np.linspace(-1, 1, FILM, dtype=np.float32)
     exposed = posed[0] + pose.gradient_u * across[None, :] + pose.gradient_v * across[:, None]
-    # Blurred before the window is set, and with the body's soft edge in it: either else lets grey levels tell the finding.
+    # Blur before windowing, and include the soft edge of the body: otherwise, grey levels would reveal the pattern.
     exposed = gaussian_filter(exposed, pose.blur)
     grey = np.clip(10 * posed[1], 0, 1) * _windowed(exposed, posed[1] > 0.1, pose)
     mottle = gaussian_filter(random.standard_normal((FILM, FILM), dtype=np.float32), 0.5)
@@ -111,10 +110,10 @@ def draw_film(finding: str, *name: str | int) -> Film:
 
 
 def _posed(layer: Grid, pose: Pose) -> Grid:
-    """A layer of the canvas as the film sees it."""
+    """Transform a layer of the canvas to the film."""
     turn = np.deg2rad(pose.rotation_degrees)
     cos, sin = np.cos(turn) / pose.size, np.sin(turn) / pose.size
-    # From a film's pixel to the canvas' pixel, about the centre of the film.
+    # From film pixels to canvas pixels, about the centre of the film.
     scale = 2 / FILM / PITCH
     middle, centre = FILM / 2, HALF_FIELD / PITCH
     du, dv = pose.shift_u / PITCH, pose.shift_v / PITCH
@@ -125,10 +124,10 @@ def _posed(layer: Grid, pose: Pose) -> Grid:
 
 
 def _windowed(exposed: Grid, body: npt.NDArray[np.bool_], pose: Pose) -> Grid:
-    """Grey levels of an exposure: its values within the body are given the same spread on every film.
+    """Convert an exposure to grey levels, with the same distribution within the body on every film.
 
-    So do the look-up tables of digital radiography. Here they also see to it that the grey levels as such tell nothing of
-    the finding: not their mean, nor how many of each there are.
+    Look-up tables of digital radiography do the same. Here they also prevent the histogram of grey levels from revealing the
+    pattern.
     """
     fine = np.linspace(0, 1, 65)
     values = np.quantile(exposed[::2, ::2][body[::2, ::2]], fine)
@@ -139,7 +138,7 @@ def _windowed(exposed: Grid, body: npt.NDArray[np.bool_], pose: Pose) -> Grid:
 
 
 def _marked(levels: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A film with the radiographer's marker: an R beside the right shoulder, on most films."""
+    """Add the radiographer's marker to most films: an R next to the right shoulder."""
     if random.random() < 0.25:
         return levels
     left, top, size = random.uniform(4, 14), random.uniform(8, 40), random.uniform(6, 11)

@@ -1,5 +1,6 @@
-"""Random fields and branching lines, of which vessels and findings are made."""
+"""Named random streams, and the random fields and branching lines that vessels and opacities consist of."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -14,17 +15,31 @@ VESSEL_WIDTH = 0.021
 VESSEL_BLUR = 0.0067
 
 
-def random_field(random: np.random.Generator, correlation: float) -> Grid:
-    """A smooth Gaussian random field of mean 0 and standard deviation 1.
+def random_stream(*name: str | int) -> np.random.Generator:
+    """Create the random generator of a name, which is independent of all others and the same on every machine.
 
     Args:
-        random: where the numbers come from.
+        name: parts of the name, such as ("phantom", 0, "train", "clear", 7).
+
+    Returns:
+        A generator on `numpy.random.Philox` (counter-based; Salmon et al., 2011), keyed by a BLAKE2 hash of the name.
+    """
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in name)
+    key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def random_field(random: np.random.Generator, correlation: float) -> Grid:
+    """Draw a smooth Gaussian random field of mean 0 and standard deviation 1.
+
+    Args:
+        random: source of random numbers.
         correlation: standard deviation of the smoothing, in units of the chest (`anatomy.PITCH` is one pixel).
 
     Returns:
         (CANVAS, CANVAS) float32.
     """
-    # Coarse fields are drawn coarse and enlarged: the same look at a fraction of the time.
+    # Coarse fields are drawn at low resolution and enlarged, which takes a fraction of the time.
     step = max(1, int(correlation / PITCH / 3))
     size = CANVAS // step + 2
     field = gaussian_filter(random.standard_normal((size, size), dtype=np.float32), correlation / PITCH / step)
@@ -36,12 +51,12 @@ def random_field(random: np.random.Generator, correlation: float) -> Grid:
 
 
 def network(random: np.random.Generator, mesh: float, width: float) -> Grid:
-    """A net of fine lines: the places where a random field passes through 0.
+    """Draw a net of fine lines: the zeros of a random field.
 
     Args:
-        random: where the numbers come from.
+        random: source of random numbers.
         mesh: mean distance between lines, in units of the chest.
-        width: width of a line, likewise.
+        width: width of a line, in the same units.
 
     Returns:
         (CANVAS, CANVAS) float32, 1 on a line, 0 away from it.
@@ -53,12 +68,12 @@ def network(random: np.random.Generator, mesh: float, width: float) -> Grid:
 
 
 def branches(random: np.random.Generator, roots: list[tuple[float, float]], reach: float) -> Grid:
-    """Vessels (or bronchi) that leave the hilum of a lung, fork, and grow thin towards the chest wall.
+    """Draw vessels (or bronchi) that leave the hilum of a lung, fork, and become thinner towards the chest wall.
 
     Args:
-        random: where the numbers come from.
-        roots: the hila (u, v), in units of the chest; the vessels of each run away from the midline.
-        reach: length of a vessel from the hilum to its end, likewise.
+        random: source of random numbers.
+        roots: hila (u, v), in units of the chest; vessels run away from the midline.
+        reach: length of a vessel, in the same units.
 
     Returns:
         (CANVAS, CANVAS) float32 in [0, 1].
@@ -76,7 +91,7 @@ def branches(random: np.random.Generator, roots: list[tuple[float, float]], reac
 def _grow(
     draw: ImageDraw.ImageDraw, random: np.random.Generator, root: tuple[float, float], angle: float, reach: float
 ) -> None:
-    """One vessel with its branches, in `FORKS` steps, each thinner and fainter than the one before."""
+    """Draw a vessel and its branches in `FORKS` steps, each thinner and fainter than the last."""
     side = math.copysign(1, root[0])
     to_pixel = OVERSAMPLED / PITCH
     tips = [(*root, angle, 1.0)]

@@ -1,1 +1,1 @@
-"""What all plots share: colours, fonts, and how a figure becomes a file."""
+"""The common style of all plots: colours, fonts and file format."""

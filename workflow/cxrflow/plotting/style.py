@@ -1,15 +1,17 @@
-"""How all plots look, and how they are written: small SVG files with equal bytes for equal data.
+"""The style of all plots, and their file format: small SVG files with equal bytes for equal data.
 
-Text stays text, so that files are small and can be searched. The colours turn with a dark page, by a media query inside
-the file: paper and ink are told apart from colours that carry meaning by their very values (see `DARK`).
+Text is stored as text, so files are small and searchable. A media query in the file changes the colours for dark mode: those
+to change are found by their values, see `DARK`.
 """
 
 import base64
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
 import numpy as np
@@ -17,8 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import write_text
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import write_text
+from cxrflow.io.words import visible
 
 INK = "#1f2933"
 PAPER = "#fffffe"
@@ -27,11 +30,11 @@ GRID = "#e3e7eb"
 TRAINING = "#0b62a8"
 VALIDATION = "#d9730d"
 
-# Okabe and Ito's colours, which people with any of the usual colour blindnesses can tell apart; the first is for the
-# first class. Yellow is left out, as it is hard to see on white.
+# Okabe and Ito's colours, which people with common colour vision deficiencies can distinguish; the first one is for the first
+# class. Without yellow, which is hard to see on white.
 CLASS_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c8c8c")
 
-# A dark page: what a colour becomes there. Colours that are not named stay.
+# Colours in dark mode; all others stay the same.
 DARK = {
     INK: "#e6e9ec",
     PAPER: "#171b21",
@@ -45,12 +48,12 @@ DARK = {
     "#7a5195": "#ab82c5",
 }
 
-# What a viewer's machine draws text with; most of these are narrower than the font that it was measured with, so it fits.
+# Fonts of the viewer; most are narrower than DejaVu Sans, with which the text was measured, so it fits.
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cxrflow",
-    "font.family": ["DejaVu Sans"],  # comes with Matplotlib: text is measured the same on every machine
+    "font.family": ["DejaVu Sans"],  # part of Matplotlib, so text has the same size on every machine
     "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": FAINT,
@@ -68,7 +71,7 @@ SETTINGS = {
     "figure.titleweight": "bold",
     "grid.color": GRID,
     "grid.linewidth": 0.8,
-    "image.composite_image": False,  # pictures keep their own pixels
+    "image.composite_image": False,  # keep the pixels of pictures
     "legend.edgecolor": GRID,
     "legend.facecolor": PAPER,
     "legend.fontsize": 9,
@@ -82,7 +85,7 @@ SETTINGS = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Within it, figures are made in the style of the project, whatever a user's own matplotlibrc says."""
+    """Use the style of the project within this block, regardless of the user's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
@@ -90,7 +93,7 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, title: str | None = None) -> Figure:
-    """An empty figure of a size in inches; used within `styled()`."""
+    """Create an empty figure, with its size in inches; use within `styled()`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     if title:
         figure.suptitle(plain(title), x=0.01, ha="left")
@@ -98,12 +101,17 @@ def new_figure(width: float, height: float, title: str | None = None) -> Figure:
 
 
 def plain(text: str) -> str:
-    """A text as Matplotlib draws it letter by letter: dollar signs do not begin a formula."""
-    return text.replace("$", r"\$")
+    """Escape a text for Matplotlib: dollar signs do not start a formula, and invisible characters are shown."""
+    return visible(text).replace("$", r"\$")
+
+
+def folded(name: str) -> str:
+    """Wrap the name of a class so that neighbouring names do not overlap."""
+    return "\n".join(wrap(plain(name), 14))
 
 
 def class_colours(classes: list[str]) -> dict[str, str]:
-    """One colour for each class, by its place in the list; beyond eight classes evenly from a colour map."""
+    """Assign a colour to each class by its place in the list; for more than eight classes, from a colour map."""
     if len(classes) <= len(CLASS_COLOURS):
         return dict(zip(classes, CLASS_COLOURS, strict=False))
     colour_map = matplotlib.colormaps["viridis"]
@@ -113,7 +121,7 @@ def class_colours(classes: list[str]) -> dict[str, str]:
 
 
 def without_frame(axes: Axes) -> None:
-    """Take ticks, grid and frame lines off, where positions have no unit."""
+    """Remove ticks, grid and frame, for plots whose axes have no unit."""
     axes.grid(False)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -121,20 +129,23 @@ def without_frame(axes: Axes) -> None:
 
 
 def write_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as SVG; used within `styled()`.
+    """Write a figure as SVG; use within `styled()`.
 
     Raises:
-        Fault: the file's name does not end in .svg.
+        UserError: the file's name does not end in .svg.
     """
     if Path(path).suffix.lower() != ".svg":
-        raise Fault(f"{path}: plots are written as SVG; name a file that ends in .svg")
+        raise UserError(f"{path}: plots are written as SVG; choose a name that ends in .svg")
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    with warnings.catch_warnings():
+        # Harmless: only the width of the text is estimated; the viewer uses a font that has these letters.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     write_text(path, photographs_as_jpeg(tidied(text.getvalue())))
 
 
 def tidied(svg: str) -> str:
-    """An SVG of Matplotlib made small: coordinates to 0.01 pt, no comments, a list of fonts, and dark colours."""
+    """Make an SVG of Matplotlib smaller (coordinates to 0.01 pt, no comments), and add fonts and dark colours."""
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\b(d|x|y|x1|x2|y1|y2|points)="([^"]*)"', _rounded, svg)
     svg = re.sub(r"(?<=font-family: )'DejaVu Sans'", FONTS, svg)
@@ -142,9 +153,9 @@ def tidied(svg: str) -> str:
 
 
 def photographs_as_jpeg(svg: str) -> str:
-    """An SVG whose embedded pictures are JPEG, which is smaller; those with transparent parts stay PNG, as drawn.
+    """Convert the embedded pictures of an SVG to JPEG, which is smaller; transparent ones stay PNG.
 
-    Viewers may smooth them, which Matplotlib forbids for pictures that keep their own pixels.
+    Also allow viewers to smooth them, which Matplotlib forbids.
     """
 
     def smaller(match: re.Match[str]) -> str:
@@ -167,7 +178,7 @@ def _rounded(match: re.Match[str]) -> str:
 
 
 def _dark_rules() -> str:
-    """CSS by which the colours that stand in `style` attributes turn on a dark screen."""
+    """Write the CSS rules that change colours in `style` attributes in dark mode."""
     rules = [
         f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
         for light, dark in DARK.items()

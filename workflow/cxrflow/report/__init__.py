@@ -1,1 +1,1 @@
-"""The report's page: what it reads, what it says, how it is laid out."""
+"""The page of the report: its inputs, its statements and its layout."""

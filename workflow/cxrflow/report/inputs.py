@@ -1,4 +1,4 @@
-"""What the page is made from: the files of a run, read once and checked to be there."""
+"""Read and check the files of a run that the page is made from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,54 +7,67 @@ from typing import Any
 
 import pandas as pd
 
-from cxrflow.config.read import read_config, read_yaml
-from cxrflow.machine.packages import by_one_name, locked_versions
-from cxrflow.stage.faults import Fault, raise_all
-from cxrflow.stage.files import read_json
+from cxrflow.claims.results import TrainingResults
+from cxrflow.evaluation.consistency import inconsistencies
+from cxrflow.io.errors import UserError, raise_all
+from cxrflow.io.files import read_json
+from cxrflow.io.machine import by_one_name, locked_versions
+from cxrflow.study.folder import study_keys
+from cxrflow.study.read import read_config
 
 PLOTS = ("curves", "confusion", "embedding")
 SUBSETS = ("training", "validation", "test")
+RIVALS_COLUMNS = ["task", "rival", "image", "class", "predicted"]
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training of one experiment, and what was measured on it."""
+class Explanation:
+    """The explanation of one network."""
 
-    experiment: str
-    seed: int
-    training: dict[str, Any]
-    metrics: dict[str, Any]
-    separation: dict[str, Any]
-    timing: pd.DataFrame
+    record: dict[str, Any]
+    """explanations.json."""
+    figure: Path | None = None
+    """The plot of the heat maps; None if no images are shown."""
+    heat_maps: dict[str, Any] | None = None
+    """heat_maps.json: the pictures of errors; None if no images are shown."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that the page tells of."""
+    """Everything that the page reports."""
 
     settings: dict[str, Any]
     """The resolved config."""
     experiments: dict[str, dict[str, Any]]
     """Settings of the selected experiments, in the order of selection."""
-    runs: dict[str, list[Run]]
-    """The runs of each selected experiment, one a seed."""
+    trainings: dict[str, list[TrainingResults]]
+    """The trainings of each selected experiment, one for each seed."""
     networks: dict[str, Any]
     audit: dict[str, Any]
-    assumptions: list[dict[str, str]]
+    rivals: pd.DataFrame
+    """Predictions of the trivial rivals for the test images: task, rival, image, class, predicted."""
     splits: dict[str, pd.DataFrame]
-    """One split a task: image, class, subset."""
+    """The split of each task: image, class, subset."""
     plots: Path
+    plans: Path | None = None
+    """The folder of the augmentation plans: TASK/seed_SEED/epochs_EPOCHS.parquet; None: the results do not have them."""
     sheets: list[dict[str, Any]] = field(default_factory=list)
-    """What the sheets of the augmentation show; `figure` is the SVG."""
+    """The augmentation sheets; `figure` is the path of the SVG."""
     study: dict[str, Any] | None = None
-    """The study's own config, resolved."""
+    """The resolved config of the study itself; None for a run without a study."""
+    open_points: list[dict[str, str]] = field(default_factory=list)
+    """The points that the study leaves open, and the readings taken."""
     locked: dict[str, str] | None = None
-    """Package to version, as locked."""
+    """Package to its locked version."""
     scorecard: pd.DataFrame | None = None
+    explanations: Mapping[str, Mapping[int, Explanation]] = field(default_factory=dict)
+    """Experiment and seed to the explanation of the network."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Trainings that are not finished, each with the reason."""
 
     @property
     def on_phantoms(self) -> bool:
-        """Whether drawn phantoms stand in for the X-rays."""
+        """Whether the images are drawn phantoms instead of X-rays."""
         return self.settings.get("phantoms") is not None
 
     @property
@@ -63,13 +76,16 @@ class Inputs:
         return self.settings["augmentation"] != "none"
 
     @property
-    def all_runs(self) -> list[Run]:
-        """All runs, experiment by experiment."""
-        return [run for runs in self.runs.values() for run in runs]
+    def all_trainings(self) -> list[TrainingResults]:
+        """All trainings, experiment by experiment."""
+        return [training for trainings in self.trainings.values() for training in trainings]
 
-    def positive(self, experiment: str) -> str | None:
-        """The class that sensitivity and specificity of an experiment are about."""
-        return self.runs[experiment][0].metrics["positive"]
+    @property
+    def versions(self) -> dict[str, list[str]]:
+        """Package to its versions in the trainings; `none` if some trainings did not have it."""
+        versions = [training.record["versions"] for training in self.all_trainings]
+        names = dict.fromkeys(name for one in versions for name in one)
+        return {name: sorted({one.get(name, "none") for one in versions}) for name in names}
 
 
 def read_inputs(
@@ -80,45 +96,61 @@ def read_inputs(
     plots: Path,
     networks: Path,
     audit: Path,
-    assumptions: Path,
+    rivals: Path | None,
     splits: Sequence[Path],
+    plans: Path | None = None,
     sheets: Sequence[Path] = (),
-    study_config: Path | None = None,
+    study: Path | None = None,
+    open_points: Path | None = None,
     locked_versions: Path | None = None,
     scorecard: Path | None = None,
+    explained: Mapping[str, Sequence[int]] | None = None,
+    failed: Mapping[str, str] | None = None,
 ) -> Inputs:
-    """Read everything that the page tells of.
+    """Read everything that the page reports.
 
     Args:
         settings: the resolved config.
-        selected: experiment to the seeds of its runs.
-        runs, plots: folders that hold EXPERIMENT/seed_SEED/.
-        networks, audit: JSON.
-        assumptions, scorecard: CSV.
-        splits: CSV, named after their tasks.
-        sheets: what sheets of the augmentation show (JSON), beside their pictures.
-        study_config: YAML; its settings are told apart from these.
-        locked_versions: a lock file; its versions are told apart from those of the runs.
+        selected: experiment to the seeds of its trainings.
+        runs, plots: folders that contain EXPERIMENT/seed_SEED/.
+        networks, audit: JSON files.
+        rivals: predictions of the trivial rivals (CSV); None for results of versions without audits.
+        open_points, scorecard: CSV files.
+        splits: CSV files, named after their tasks.
+        plans: folder of the augmentation plans, if the results have them.
+        sheets: augmentation sheets (JSON), next to their pictures.
+        study: `study.yaml`; settings that differ from it are reported.
+        explained: experiment to the seeds of the networks that are explained; their files are in `runs` and, unless
+            `embed_images` is none, in `plots`.
+        locked_versions: a lock file; versions that differ from it are reported.
+        failed: trainings that are not finished, each with the reason.
 
     Raises:
-        Fault: see `selected_experiments`, `read_runs`, `read_sheets` and `read_assumptions`.
+        UserError: see `selected_experiments`, `find_trainings`, `read_explanations`, `read_sheets` and `read_open_points`; or
+            files of a training do not belong together.
     """
     experiments = selected_experiments(settings, selected)
-    of_experiments = read_runs(runs, selected)
-    python = next(iter(of_experiments.values()))[0].training["versions"]["python"]
+    trainings = find_trainings(runs, selected)
+    explanations = read_explanations(runs, plots, explained or {}, settings["embed_images"] != "none")
+    raise_all(inconsistencies(runs, splits[0].parent, settings, selected, explained))
+    python = next(iter(trainings.values()))[0].record["versions"]["python"]
     return Inputs(
         settings=settings,
         experiments=experiments,
-        runs=of_experiments,
+        trainings=trainings,
         networks=read_json(networks),
         audit=read_json(audit),
-        assumptions=read_assumptions(assumptions),
+        rivals=read_text_table(rivals) if rivals else pd.DataFrame(columns=RIVALS_COLUMNS),
         splits={path.stem: read_text_table(path) for path in splits},
         plots=plots,
+        plans=plans,
         sheets=read_sheets(sheets),
-        study=read_study_config(study_config) if study_config else None,
+        study=read_study(study) if study else None,
+        open_points=read_open_points(open_points) if open_points else [],
         locked=read_locked_versions(locked_versions, python) if locked_versions else None,
         scorecard=read_text_table(scorecard) if scorecard else None,
+        explanations=explanations,
+        failed=failed or {},
     )
 
 
@@ -126,50 +158,65 @@ def selected_experiments(settings: Mapping[str, Any], selected: Mapping[str, Any
     """The settings of the selected experiments.
 
     Raises:
-        Fault: the settings know nothing of one of them, or nothing is selected.
+        UserError: an experiment is not in the settings or has no seed, or nothing is selected.
     """
     everything = {**settings.get("extras", {}), **settings["experiments"]}
     raise_all([f"--selected: the settings have no experiment '{name}'" for name in selected if name not in everything])
     if not selected or not all(selected.values()):
-        raise Fault("--selected: each experiment needs a seed, and there must be an experiment")
+        raise UserError("--selected: no experiment with a seed is selected (config keys `only` and `seeds`)")
     return {name: everything[name] for name in selected}
 
 
-def read_runs(folder: Path, selected: Mapping[str, Sequence[int]]) -> dict[str, list[Run]]:
-    """Read the runs of the selected experiments and seeds.
+def find_trainings(folder: Path, selected: Mapping[str, Sequence[int]]) -> dict[str, list[TrainingResults]]:
+    """The trainings of the selected experiments, one for each seed.
 
     Raises:
-        Fault: files are missing; one line for each.
+        UserError: files are missing, one message each.
     """
+    trainings = {
+        name: [TrainingResults(name, seed, folder / name / f"seed_{seed}") for seed in seeds]
+        for name, seeds in selected.items()
+    }
     names = ("training.json", "metrics.json", "separation.json", "timing.csv")
-    places = {
-        experiment: {seed: folder / experiment / f"seed_{seed}" for seed in seeds}
-        for experiment, seeds in selected.items()
-    }
-    files = [place / name for by_seed in places.values() for place in by_seed.values() for name in names]
-    raise_all([f"{file}: missing; run the stage that writes it" for file in files if not file.is_file()])
-    return {
-        experiment: [_read_run(experiment, seed, place) for seed, place in by_seed.items()]
-        for experiment, by_seed in places.items()
-    }
+    files = [one.folder / name for many in trainings.values() for one in many for name in names]
+    raise_all([f"{file}: missing; run the workflow, which writes it" for file in files if not file.is_file()])
+    return trainings
 
 
-def _read_run(experiment: str, seed: int, place: Path) -> Run:
-    return Run(
-        experiment=experiment,
-        seed=seed,
-        training=read_json(place / "training.json"),
-        metrics=read_json(place / "metrics.json"),
-        separation=read_json(place / "separation.json"),
-        timing=pd.read_csv(place / "timing.csv"),
-    )
+def read_explanations(
+    runs: Path, plots: Path, explained: Mapping[str, Sequence[int]], with_pictures: bool
+) -> dict[str, dict[int, Explanation]]:
+    """Read the explanations of networks.
+
+    Args:
+        runs, plots: folders that contain EXPERIMENT/seed_SEED/.
+        explained: experiment to seeds.
+        with_pictures: whether there are pictures in `plots`.
+
+    Raises:
+        UserError: files are missing, one message each, or are of different trainings.
+    """
+    wanted = [(name, seed, f"{name}/seed_{seed}") for name, seeds in explained.items() for seed in seeds]
+    names = ("explanations.svg", "heat_maps.json") if with_pictures else ()
+    files = [runs / place / "explanations.json" for _, _, place in wanted]
+    files += [plots / place / name for _, _, place in wanted for name in names]
+    raise_all([f"{file}: missing; run the workflow, which writes it" for file in files if not file.is_file()])
+    found: dict[str, dict[int, Explanation]] = {}
+    for name, seed, place in wanted:
+        record = read_json(runs / place / "explanations.json")
+        maps = read_json(plots / place / "heat_maps.json") if with_pictures else None
+        if maps is not None and maps["training"] != record["training"]:
+            raise UserError(f"{plots / place / 'heat_maps.json'}: of another training; run plot_explanations")
+        figure = plots / place / "explanations.svg" if with_pictures else None
+        found.setdefault(name, {})[seed] = Explanation(record, figure, maps)
+    return found
 
 
 def read_sheets(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Read what sheets of the augmentation show, JSON files that lie beside their pictures.
+    """Read augmentation sheets: JSON files next to their pictures.
 
     Raises:
-        Fault: files are missing; one line for each.
+        UserError: files are missing; one line for each.
     """
     pictures = [file.with_suffix(".svg") for file in files]
     raise_all([f"{file}: missing; run plot_augmentation" for file in [*files, *pictures] if not file.is_file()])
@@ -177,15 +224,15 @@ def read_sheets(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
-    """Read a CSV whose cells are all text; empty ones stay empty."""
+    """Read a CSV as text; an empty cell is an empty text."""
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def read_assumptions(path: Path) -> list[dict[str, str]]:
-    """Read what the study leaves open, a row each.
+def read_open_points(path: Path) -> list[dict[str, str]]:
+    """Read the points that a study leaves open.
 
     Raises:
-        Fault: a column is missing.
+        UserError: a column is missing.
     """
     table = read_text_table(path)
     columns = ("id", "what", "reading", "other_readings", "evidence", "concerns", "config_key")
@@ -193,12 +240,16 @@ def read_assumptions(path: Path) -> list[dict[str, str]]:
     return [{column: row[column] for column in columns} for _, row in table.iterrows()]
 
 
-def read_study_config(path: Path) -> dict[str, Any]:
-    """The study's own config, resolved; it names no folder of images, which the reader of configs asks for."""
-    return read_config({**read_yaml(path), "images": "."}).model_dump(mode="json")
+def read_study(path: Path) -> dict[str, Any]:
+    """The resolved config of a study itself, as its `study.yaml` has it."""
+    folder = path.parent
+    keys = {"name": folder.name, **study_keys(folder)}
+    if keys.get("images") is None and keys.get("phantoms") is None:
+        keys["images"] = "."  # each user has a copy elsewhere
+    return read_config(keys).model_dump(mode="json")
 
 
 def read_locked_versions(path: Path, python: str) -> dict[str, str]:
-    """Package to version of a lock file, as it holds for a Python such as "3.11.7" on this machine."""
+    """Package to version in a lock file, for a version of Python such as "3.11.7" on this machine."""
     environment = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
     return by_one_name(locked_versions(path, environment))

@@ -1,29 +1,31 @@
-"""What the study leaves open, and which reading a run took."""
+"""The points that a study leaves open, and how a run reads them."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from cxrflow.io.errors import UserError
+from cxrflow.io.words import counted, joined
 from cxrflow.report.inputs import Inputs
-from cxrflow.report.words import DASH, counted, joined, shown
-from cxrflow.stage.faults import Fault
+from cxrflow.report.words import DASH, shown
+from cxrflow.study.layers import value_within, with_layer_keys
 
 SAME, OTHER, UNKNOWN, NOT_RUN = "as read", "not as read", "not compared", "not in this run"
 NOWHERE = object()
 
 
 def readings_in_use(inputs: Inputs) -> list[dict[str, str]]:
-    """One row for each thing that the study does not say.
+    """Compare the readings of this run with those taken for the study.
 
     Returns:
-        Rows with id, what, reading (the one taken for the study), other_readings, evidence, concerns, config_key, in_use
-        (this run's value) and verdict (`SAME`, `OTHER`, `UNKNOWN` or `NOT_RUN`).
+        The rows of the open points, with `in_use` (the value in this run) and `verdict` (`SAME`, `OTHER`, `UNKNOWN` or
+        `NOT_RUN`) added.
 
     Raises:
-        Fault: a row names a config key that the settings do not have.
+        UserError: a row names a config key that the settings do not have.
     """
     return [
-        {**row, **dict(zip(("in_use", "verdict"), _in_use(inputs, row), strict=True))} for row in inputs.assumptions
+        {**row, **dict(zip(("in_use", "verdict"), _in_use(inputs, row), strict=True))} for row in inputs.open_points
     ]
 
 
@@ -36,7 +38,7 @@ def _in_use(inputs: Inputs, row: Mapping[str, str]) -> tuple[str, str]:
     for key in re.split(r"[\s,;]+", row["config_key"].strip()):
         for place, ours, theirs in _values(inputs, key):
             if ours is NOWHERE:
-                raise Fault(f"--assumptions: row {row['id']}: the settings have no key '{key}'")
+                raise UserError(f"--open-points: row {row['id']}: the settings have no key '{key}'")
             found.setdefault(shown(ours), []).append(place)
             verdicts.add(UNKNOWN if theirs is NOWHERE else SAME if ours == theirs else OTHER)
     if not found:
@@ -49,7 +51,7 @@ def _in_use(inputs: Inputs, row: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _values(inputs: Inputs, key: str) -> list[tuple[str, Any, Any]]:
-    """Where a config key has effect in this run, its value there, and the study's value at the same place."""
+    """Each place where a config key has an effect in this run, with its values in this run and in the study."""
     steps = key.split(".")
     if steps[0] in ("experiments", "extras"):
         experiments, steps = steps[1:2], steps[2:]
@@ -60,18 +62,25 @@ def _values(inputs: Inputs, key: str) -> list[tuple[str, Any, Any]]:
         return [(key, _at(inputs.settings, steps), _at(inputs.study, steps))]
     study = {**inputs.study["extras"], **inputs.study["experiments"]} if inputs.study else {}
     return [
-        (name, _at(inputs.experiments[name], steps), _at(study.get(name), steps))
+        (name, _of_experiment(inputs.experiments[name], steps), _of_experiment(study.get(name), steps))
         for name in experiments
         if name in inputs.experiments
     ]
 
 
+def _of_experiment(settings: Mapping[str, Any] | None, steps: list[str]) -> Any:
+    if settings is None:
+        return NOWHERE
+    if steps[0] == "head":  # another head may lack the layer
+        return with_layer_keys(settings).get(".".join(steps))
+    return _at(settings, steps)
+
+
 def _at(tree: Any, steps: list[str]) -> Any:
-    for step in steps:
-        if not isinstance(tree, Mapping) or step not in tree:
-            return NOWHERE
-        tree = tree[step]
-    return tree
+    """The value of a nested key; if a setting on the way is not a mapping, the value of that setting."""
+    if not isinstance(tree, Mapping) or steps[0] not in tree:
+        return NOWHERE
+    return value_within(tree[steps[0]], steps[1:])
 
 
 def _images(inputs: Inputs) -> tuple[str, str]:
@@ -80,23 +89,26 @@ def _images(inputs: Inputs) -> tuple[str, str]:
         return counted(audit["images"], "drawn phantom"), OTHER
     of = "" if audit["images"] == audit["listed"] else f" of {audit['listed']}"
     whole = not (audit["missing"] or audit["unreadable"] or audit["changed"])
-    same = whole and inputs.settings.get("image_list") == "study"
-    return f"{audit['images']}{of} images", SAME if same else OTHER
+    words = f"{audit['images']}{of} images"
+    if inputs.study is None:
+        return words, UNKNOWN
+    return words, SAME if whole and inputs.settings["image_list"] == inputs.study["image_list"] else OTHER
 
 
 def _versions(inputs: Inputs) -> tuple[str, str]:
     names = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
-    runs = [run.training["versions"] for run in inputs.all_runs]
-    found = {name: sorted({versions[name] for versions in runs if name in versions}) for name in names}
-    words = ", ".join(f"{names[name]} {joined(versions)}" for name, versions in found.items() if versions)
+    found = inputs.versions
+    words = ", ".join(f"{title} {joined(found[name])}" for name, title in names.items() if name in found)
     if inputs.locked is None:
         return words, UNKNOWN
-    same = all(found[name] == [inputs.locked[name]] for name in ("tensorflow", "keras") if name in inputs.locked)
+    same = all(found.get(name) == [inputs.locked[name]] for name in ("tensorflow", "keras") if name in inputs.locked)
     return words, SAME if same else OTHER
 
 
 def _seeds(inputs: Inputs) -> tuple[str, str]:
-    seeds = {name: ", ".join(str(run.seed) for run in runs) for name, runs in inputs.runs.items()}
+    seeds = {
+        name: ", ".join(str(training.seed) for training in trainings) for name, trainings in inputs.trainings.items()
+    }
     if len(set(seeds.values())) == 1:
         return next(iter(seeds.values())), SAME
     return "; ".join(f"{value} ({name})" for name, value in seeds.items()), SAME

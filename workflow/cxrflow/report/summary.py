@@ -1,30 +1,46 @@
-"""The page's first words: what was run, on what, what came out, and what it can be taken for."""
+"""The summary at the top of the page: what was run, the main results, and what limits them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from cxrflow.report.inputs import Inputs, Run
-from cxrflow.report.words import counted, few_of, joined, percent, percent_range
+from cxrflow.io.words import counted, joined, some_of
+from cxrflow.report.audits import headlines, rival_warnings
+from cxrflow.report.inputs import Inputs
+from cxrflow.report.words import percent, percent_range
 
 FEW_TEST_IMAGES = 200
-"""With fewer test images than this the page says what one of them is worth."""
+"""With fewer test images than this, the page says how many percentage points one image corresponds to."""
+SUMMARY_RESULTS = 6
+"""The number of experiments whose results are in the summary."""
 
 
-TOLD_RESULTS = 6
-"""So many experiments have their result in the summary; the rest are below it."""
+def warnings(inputs: Inputs, rivals: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reader must know first, one sentence each.
 
+    That is failed trainings, phantoms, missing images, trivial rivals as good as a network, headlines of the audits, random
+    initial weights, and the remarks of the config.
 
-def warnings(inputs: Inputs) -> list[str]:
-    """What a reader must know before any number: phantoms, missing images, random initial weights, the config's remarks."""
-    return [*_image_warnings(inputs), *_weight_warnings(inputs), *inputs.settings["remarks"]]
+    Args:
+        inputs: what the page reports.
+        rivals: from `cxrflow.report.audits.rival_tables`.
+    """
+    return [
+        *(f"Failed, and not part of this report: {name} ({reason})." for name, reason in inputs.failed.items()),
+        *_image_warnings(inputs),
+        *rival_warnings(rivals),
+        *headlines(inputs),
+        *_weight_warnings(inputs),
+        *inputs.settings["remarks"],
+    ]
 
 
 def what_was_run(inputs: Inputs) -> str:
-    """How many experiments and seeds, with which backbones, on how many images."""
+    """The number of experiments, seeds and images, and the backbones."""
     images = inputs.audit["images"]
     what = f"{counted(images, 'drawn phantom')}, not X-rays" if inputs.on_phantoms else counted(images, "chest X-ray")
-    seeds = {len(runs) for runs in inputs.runs.values()}
+    seeds = {len(trainings) for trainings in inputs.trainings.values()}
     each = counted(seeds.pop(), "seed") if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
     experiments = counted(len(inputs.experiments), "experiment")
     backbones = joined(dict.fromkeys(settings["backbone"] for settings in inputs.experiments.values()))
@@ -32,16 +48,24 @@ def what_was_run(inputs: Inputs) -> str:
 
 
 def results_in_words(inputs: Inputs) -> list[tuple[str, str]]:
-    """Experiment and the share of test images that it gets right, in words: of one seed, or the median of several."""
+    """Each experiment with its test accuracy in words: of one seed, or the median of several.
+
+    The words also give the balanced accuracy and the accuracy of always predicting the largest class.
+    """
     results = []
-    for name, runs in inputs.runs.items():
-        metrics = runs[0].metrics
-        text = f"{metrics['correct']} of {metrics['images']} ({percent(metrics['accuracy'])})"
-        if len(runs) > 1:
-            shares = [run.metrics["accuracy"] for run in runs]
+    for name, trainings in inputs.trainings.items():
+        metrics = trainings[0].metrics
+        beside = [training.beside_accuracy for training in trainings]
+        balanced, majority = [one["balanced_accuracy"] for one in beside], beside[0]["majority"]
+        always = f"always predicting {majority['class']}: {percent(majority['accuracy'])}"
+        text = f"{metrics['correct']} of {metrics['images']} ({percent(metrics['accuracy'])}"
+        if len(trainings) > 1:
+            shares = [training.metrics["accuracy"] for training in trainings]
             among = percent_range(min(shares), max(shares))
-            text = f"{percent(float(np.median(shares)))} of {metrics['images']} (median of {len(runs)} seeds; {among})"
-        results.append((name, text))
+            text = (
+                f"{percent(float(np.median(shares)))} of {metrics['images']} (median of {len(trainings)} seeds; {among}"
+            )
+        results.append((name, f"{text}; balanced accuracy {percent(float(np.median(balanced)))}; {always})"))
     return results
 
 
@@ -49,30 +73,19 @@ def _image_warnings(inputs: Inputs) -> Iterator[str]:
     audit = inputs.audit
     if inputs.on_phantoms:
         yield (
-            "This run was made on drawn phantoms. It shows that the workflow works from end to end; "
+            "This run used drawn phantoms. It shows that the workflow works from end to end; "
             "its numbers say nothing about the study or about X-rays."
         )
     for status, words in {"missing": "missing", "unreadable": "unreadable"}.items():
         if names := audit[status]:
-            yield (
-                f"This run was made without {len(names)} of the {audit['listed']} listed images ({words}): {few_of(names)}."
-            )
-    leaked = audit["same_bytes_in_train_and_test"]
-    if leaked:
-        yield (
-            f"{counted(len(leaked), 'picture')} both in train/ and in test/, byte for byte, which makes the test easier "
-            f"than it looks: {few_of([image for group in leaked for image in group])}."
-        )
+            missing = f"{len(names)} of the {audit['listed']} listed images ({words})"
+            yield f"This run was made without {missing}: {some_of(names, 12)}."
     if audit["changed"]:
         names = audit["changed"]
-        yield f"{counted(len(names), 'image')} not as listed (other SHA-256), used as found: {few_of(names)}."
+        yield f"{counted(len(names), 'image')} not the listed file (different SHA-256), used anyway: {some_of(names, 12)}."
 
 
 def _weight_warnings(inputs: Inputs) -> Iterator[str]:
-    random = [name for name, runs in inputs.runs.items() if any(map(_from_random, runs))]
-    if random:
-        yield f"Training began from random weights, not from ImageNet's: {joined(random)}."
-
-
-def _from_random(run: Run) -> bool:
-    return bool(run.training["weights"]["source"] == "random")
+    sources = {name: {one.record["weights"]["source"] for one in many} for name, many in inputs.trainings.items()}
+    if random := [name for name in sources if "random" in sources[name]]:
+        yield f"Training started from random weights, not from ImageNet weights: {joined(random)}."

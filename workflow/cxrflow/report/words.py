@@ -1,17 +1,22 @@
-"""How values are written on the page."""
+"""How the page writes values."""
 
-from collections.abc import Iterable
-from math import isfinite, sqrt
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
+
+from cxrflow.io.words import visible
 
 DASH = "–"
 SPACE = "\N{NO-BREAK SPACE}"
 
 
 def shown(value: Any) -> str:
-    """A config value as a person writes it: `1e-05`, `true`, `128, 32`; a path by its last part, as folders are private."""
+    """A config value in words: `1e-05`, `true`, `128, 32`. Of a path only the last part, since folders are private."""
     if value is None:
         return "empty"
     if isinstance(value, bool):
@@ -31,20 +36,36 @@ def last_part(path: str) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number to some digits behind the point; a dash for none."""
+    """A number with a fixed number of decimals; a dash for None."""
     return DASH if value is None or not isfinite(value) else f"{value:.{digits}f}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share of 1 in per cent; a dash for none."""
+    """A share (0 to 1) in per cent; a dash for None."""
     return DASH if share is None or not isfinite(share) else f"{100 * share:.{digits}f}{SPACE}%"
 
 
 def percent_range(low: float, high: float, digits: int = 1) -> str:
-    """A range of shares in per cent: `61 to 94 %`, or one number where both are the same."""
+    """A range of shares in per cent: `61 to 94 %`, or one number if both ends are the same."""
     if f"{100 * low:.{digits}f}" == f"{100 * high:.{digits}f}":
         return percent(high, digits)
     return f"{100 * low:.{digits}f} to {percent(high, digits)}"
+
+
+def signed(difference: float) -> str:
+    """A difference of shares in percentage points with its sign: `+5.6`, `−5.6` or `0.0`."""
+    text = f"{100 * difference:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def described(values: Mapping[str, Any]) -> str:
+    """Values of a variable: `F 28, M 32`, or `1 to 5, mean 3.0 (79 of 79 known)`."""
+    if "known" not in values:
+        return ", ".join(f"{name} {count}" for name, count in values.items() if count) or DASH
+    if not values["known"]:
+        return f"unknown ({values['images']})" if values["images"] else DASH
+    known = f"{values['known']} of {values['images']} known"
+    return f"{values['min']:g} to {values['max']:g}, mean {values['mean']:.1f} ({known})"
 
 
 def thousands(count: int | float) -> str:
@@ -57,43 +78,22 @@ def shape(sides: Iterable[int]) -> str:
     return " × ".join(map(str, sides))
 
 
-def duration(seconds: float) -> str:
-    """A time span in the two largest of hours, minutes and seconds."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{seconds:.1f} s"
-
-
-def joined(words: Iterable[str]) -> str:
-    """A list in words: `a, b and c`."""
-    *front, last = words
-    return f"{', '.join(front)} and {last}" if front else last
-
-
-def counted(count: int, singular: str, plural: str | None = None) -> str:
-    """A count with its noun: `1 image`, `2 images`."""
-    return f"{thousands(count)} {singular if count == 1 else plural or singular + 's'}"
-
-
-def few_of(names: list[str], at_most: int = 12) -> str:
-    """The first names of a list, and how many more there are."""
-    more = len(names) - at_most
-    return ", ".join(names[:at_most]) + (f" and {thousands(more)} more" if more > 0 else "")
-
-
 def breakable(name: str) -> Markup:
-    """A name that may be broken behind its underscores, escaped."""
-    return escape(name).replace("_", Markup("_<wbr>"))
+    """A name as HTML that may break after each underscore."""
+    return escape(visible(name)).replace("_", Markup("_<wbr>"))
 
 
-def wilson_interval(correct: int, images: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share, after Wilson (1927): the images taken as a random sample.
+def picture_address(file: Path) -> str:
+    """An SVG file as a `data:` address. Browsers do not run scripts in a picture."""
+    svg = re.sub(r">\s+<", "><", file.read_text(encoding="utf-8"))
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
 
-    Returns:
-        Lower and upper end, both in 0 to 1.
-    """
-    share = correct / images
-    middle = (share + z * z / (2 * images)) / (1 + z * z / images)
-    half = z / (1 + z * z / images) * sqrt(share * (1 - share) / images + z * z / (4 * images * images))
-    return max(0.0, middle - half), min(1.0, middle + half)
+
+def with_interval(value: Mapping[str, Any], digits: int = 2) -> str:
+    """A mean and its interval: `0.61 (0.52 to 0.70)`; a dash without a mean."""
+    if value["mean"] is None:
+        return DASH
+    interval = value["interval"]
+    mean = number(value["mean"], digits)
+    within = f" ({number(interval[0], digits)} to {number(interval[1], digits)})" if interval else ""
+    return f"{mean}{within}".replace("-", "\N{MINUS SIGN}")

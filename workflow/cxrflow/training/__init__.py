@@ -1,1 +1,1 @@
-"""Training: batches from the manifest, the loop over epochs, the optimizers, the progress that is told."""
+"""Training: batches from the augmentation manifest, training steps, checkpoints, locks and progress."""

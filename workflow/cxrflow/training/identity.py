@@ -1,7 +1,7 @@
-"""What a training is: all that its numbers depend on, by contents, and the hash that names it.
+"""The identity of a training: a hash of everything that its numbers depend on.
 
-Two trainings of the same identity give the same bytes, whatever their files are called, whenever and for whom they ran. How
-long they are is no part of it: a longer one goes on where a shorter one ended.
+Two trainings with the same identity produce the same bytes, regardless of file names, time and user. The number of epochs is
+not part of it: a longer training resumes where a shorter one ended.
 """
 
 import os
@@ -18,14 +18,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxrflow.networks.variables import computing_variables
-from cxrflow.stage.faults import Fault
-from cxrflow.stage.files import canonical_json, sha256_of_file, sha256_of_text
-from cxrflow.training.deciding_code import deciding_code
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import canonical_json, sha256_of_file, sha256_of_text
+from cxrflow.study.decides import identifying
+from cxrflow.study.experiment import trained_settings
+from cxrflow.training.environment import computing_variables, training_code_hash
 
-# Settings that say how long to train and which epoch to keep, not what happens in an epoch.
-WITHOUT_EFFECT_ON_STEPS = ("epochs", "selected_epoch")
-# Packages that compute. Python itself, Pillow (its pixels are part of the identity) and the rest are recorded only.
+# Packages that compute. Python, Pillow (its pixels are part of the identity) and all others are only recorded.
 COMPUTING = ("keras", "numpy", "scipy")
 
 
@@ -39,26 +38,30 @@ def identity_parts(
     first_epoch: pd.DataFrame,
     pixels: Mapping[str, NDArray[np.uint8]],
 ) -> dict[str, Any]:
-    """All that a training's numbers depend on.
+    """Collect everything that a training's numbers depend on.
 
     Args:
-        settings: an experiment's settings; what `WITHOUT_EFFECT_ON_STEPS` names is left out.
-        seed: of initial weights, dropout and augmentation.
-        threads: of the backend.
+        settings: an experiment's settings. Only the classes, and the settings that decide the network or the training and
+            are not at their defaults, are part of the identity.
+        seed: seed of initial weights, dropout and augmentation.
+        threads: number of threads of the backend.
         device: "cpu" or "gpu".
         weights: file of the backbone's initial weights, or None for random ones.
         split: the task's split; test images are left out.
-        first_epoch: manifest rows of the first epoch. Those of later ones are held against the states, see `rows_hash`.
+        first_epoch: manifest rows of the first epoch. Rows of later epochs are checked against the checkpoints (`rows_hash`).
         pixels: image id to uint8 (size, size, 3).
 
     Raises:
-        Fault: weights are wanted and not given, or given and not wanted; an image of the split has no pixels.
+        UserError: `weights` contradicts the settings, or an image of the split has no pixels.
     """
     if (weights is None) != (settings["weights"] == "random"):
-        raise Fault(f"weights: the settings say {settings['weights']}, but the weights file is {weights}")
+        raise UserError(f"weights: the settings say {settings['weights']}, but the weights file is {weights}")
     used = split[split["subset"] != "test"]
     return {
-        "settings": {key: value for key, value in settings.items() if key not in WITHOUT_EFFECT_ON_STEPS},
+        "settings": {
+            **identifying(trained_settings(settings), "network", "training"),
+            "classes": list(settings["classes"]),
+        },
         "seed": seed,
         "threads": threads,
         "device": device,
@@ -74,17 +77,17 @@ def identity_parts(
             "image_data_format": keras.config.image_data_format(),
         },
         "variables": computing_variables(os.environ),
-        "code": deciding_code(),
+        "code": training_code_hash(),
     }
 
 
 def identity_of(parts: Mapping[str, Any]) -> str:
-    """The name of a training: 16 hexadecimal digits, a hash of its parts."""
+    """Hash the parts of an identity: 16 hexadecimal digits, the name of the training."""
     return sha256_of_text(canonical_json(parts))[:16]
 
 
 def rows_hash(rows: pd.DataFrame) -> str:
-    """Hash of the manifest rows of an epoch: of their values, not of the file that holds them."""
+    """Hash the values of an epoch's manifest rows, independently of the file format."""
     digest = blake2b(digest_size=8)
     for name in sorted(rows.columns):
         column = rows[name]
@@ -99,7 +102,7 @@ def rows_hash(rows: pd.DataFrame) -> str:
 def _pixels_hash(pixels: Mapping[str, NDArray[np.uint8]], images: list[str]) -> str:
     absent = [image for image in images if image not in pixels]
     if absent:
-        raise Fault(f"--pixels: {len(absent)} images of the split have none: {', '.join(absent[:5])}")
+        raise UserError(f"--pixels: no pixels for {len(absent)} images of the split: {', '.join(absent[:5])}")
     digest = blake2b(digest_size=16)
     for image in images:
         digest.update(f"{image}\0".encode("utf-8", "surrogateescape"))
@@ -108,12 +111,12 @@ def _pixels_hash(pixels: Mapping[str, NDArray[np.uint8]], images: list[str]) -> 
 
 
 def computing_versions() -> dict[str, str]:
-    """Versions of the packages that compute."""
+    """Versions of the packages that compute: package to version."""
     return {_backend_package(): _backend_version(), **{package: version(package) for package in COMPUTING}}
 
 
 def recorded_versions() -> dict[str, str]:
-    """Versions of all that had to do with a training."""
+    """Versions of everything that took part in a training, for its record."""
     return {
         "python": platform.python_version(),
         "backend": keras.backend.backend(),
@@ -127,5 +130,5 @@ def _backend_package() -> str:
 
 
 def _backend_version() -> str:
-    # TensorFlow comes in packages of several names; the module, which Keras has loaded, knows its own version.
+    # TensorFlow has several package names; the module, which Keras has loaded, knows its version.
     return str(sys.modules[_backend_package()].__version__)

@@ -1,4 +1,4 @@
-"""Optimizers: Keras' own formulas, with TensorFlow's fused update where it has one."""
+"""Optimizers: Keras' formulas, with TensorFlow's fused update for Adam."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ import keras
 
 
 def make_optimizer(settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    """The optimizer of an experiment's settings, with Keras' defaults for all that they do not name.
+    """Build the optimizer of an experiment, with Keras' defaults for everything that the settings do not contain.
 
     Args:
-        settings: `optimizer` (adam, adamw or sgd), `learning_rate`, `momentum` (of sgd), `weight_decay` (of adamw) and
-            `gradient_clip_norm` (of all gradients together; None for no limit).
+        settings: `optimizer` (adam, adamw, sgd or rmsprop), `learning_rate`, `momentum` (sgd, rmsprop), `weight_decay` (adamw)
+            and `gradient_clip_norm` (norm of all gradients together; None for no limit).
     """
     common: dict[str, Any] = {
         "learning_rate": settings["learning_rate"],
@@ -20,22 +20,24 @@ def make_optimizer(settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     name = settings["optimizer"]
     if name == "sgd":
         return keras.optimizers.SGD(momentum=settings["momentum"], **common)
+    if name == "rmsprop":
+        return keras.optimizers.RMSprop(momentum=settings["momentum"], **common)
     if name == "adamw":
         return keras.optimizers.AdamW(weight_decay=settings["weight_decay"], **common)
     return FusedAdam(**common) if keras.backend.backend() == "tensorflow" else keras.optimizers.Adam(**common)
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Adam (Kingma and Ba, 2015) by TensorFlow's `ResourceApplyAdam`: one operation a variable instead of a dozen.
+    """Adam (Kingma and Ba, 2015) with TensorFlow's `ResourceApplyAdam`: one operation per variable instead of twelve.
 
-    The formula is that of `keras.optimizers.Adam`; results differ by rounding alone. Used while training only: saved
-    models hold no optimizer.
+    The formula is that of `keras.optimizers.Adam`; results differ only by rounding. Used only during training: saved
+    models do not contain an optimizer.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         import tensorflow as tf
 
-        # Keras hands over TensorFlow's own variable, not its wrapper.
+        # Keras passes TensorFlow's variable, not its own wrapper.
         step = tf.cast(self.iterations + 1, variable.dtype)
         first, second = (
             slots[self._get_variable_index(variable)].value for slots in (self._momentums, self._velocities)

@@ -1,27 +1,38 @@
-"""The learning rate of an epoch, and whether training stops before its last one: functions of the history alone.
+"""Learning-rate schedules, computed from the history only.
 
-So a training that goes on from a state has the rates, and the end, of one that was never interrupted.
+A training that is resumed from a checkpoint therefore has the same rates as one that was not interrupted.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-History = Sequence[Mapping[str, float]]
+from cxrflow.training.early_stopping import epochs_without_improvement
 
 
-def learning_rate_of(settings: Mapping[str, Any], epoch: int, history: History) -> float:
-    """The learning rate of an epoch.
+def changes_within_epochs(settings: Mapping[str, Any]) -> bool:
+    """Whether the learning rate changes from step to step, not only from epoch to epoch."""
+    schedule = settings["schedule"]
+    return schedule != "constant" and schedule["kind"] == "exponential"
+
+
+def learning_rate_of(
+    settings: Mapping[str, Any], epoch: int, history: Sequence[Mapping[str, float]], step: int
+) -> float:
+    """Compute the learning rate of a training step.
 
     Args:
-        settings: `learning_rate`, where the schedule begins, and `schedule`: "constant", or a mapping with `kind`
-            cosine: from the first rate down to `final` times it, along half a cosine over `epochs` epochs, then constant
-            (Loshchilov and Hutter, "SGDR", 2017, without restarts);
-            step: times `factor` behind each epoch of `at`;
-            plateau: times `factor` whenever the validation loss has not fallen by more than `min_delta` below its best for
-            `patience` epochs, never below `minimum` (Keras' ReduceLROnPlateau).
+        settings: `learning_rate`, the initial rate, and `schedule`: "constant", or a mapping with `kind`
+            cosine: half a cosine over `epochs` epochs, down to `final` times the initial rate, then constant (Loshchilov
+            and Hutter, "SGDR", 2017, without restarts);
+            step: multiplied by `factor` after each epoch listed in `at`;
+            plateau: multiplied by `factor` whenever the validation loss has not fallen by more than `min_delta` below its
+            minimum for `patience` epochs, but never below `minimum` (Keras' ReduceLROnPlateau);
+            exponential: multiplied by `factor` ** (`step` / `steps`), the exponent rounded down with `staircase` (Keras'
+            ExponentialDecay).
         epoch: counted from 1.
-        history: one mapping with `val_loss` for each epoch before this one, at least.
+        history: one mapping with `val_loss` for each earlier epoch; later epochs are ignored.
+        step: number of earlier training steps, over all epochs.
     """
     rate, schedule = float(settings["learning_rate"]), settings["schedule"]
     if schedule == "constant":
@@ -31,34 +42,10 @@ def learning_rate_of(settings: Mapping[str, Any], epoch: int, history: History) 
         return rate * (schedule["final"] + (1 - schedule["final"]) * (1 + math.cos(math.pi * share)) / 2)
     if schedule["kind"] == "step":
         return rate * float(schedule["factor"]) ** sum(epoch > last for last in schedule["at"])
-    best, waited = math.inf, 0
-    for past in history[: epoch - 1]:
-        if past["val_loss"] < best - schedule["min_delta"]:
-            best, waited = past["val_loss"], 0
-            continue
-        waited += 1
-        if waited >= schedule["patience"]:
-            rate, waited = max(rate * schedule["factor"], schedule["minimum"]), 0
+    if schedule["kind"] == "exponential":
+        exponent = step // schedule["steps"] if schedule["staircase"] else step / schedule["steps"]
+        return rate * float(schedule["factor"]) ** exponent
+    losses = [past["val_loss"] for past in history[: epoch - 1]]
+    for _ in epochs_without_improvement(losses, schedule):
+        rate = max(rate * schedule["factor"], schedule["minimum"])
     return rate
-
-
-def epoch_of_stopping(settings: Mapping[str, Any], history: History) -> int | None:
-    """The epoch behind which early stopping ends a training, or None where it goes on.
-
-    Args:
-        settings: `early_stopping`: None, or a mapping with `patience` and `min_delta`: training ends when the validation loss
-            has not fallen by more than `min_delta` below its best for `patience` epochs (Keras' EarlyStopping).
-        history: one mapping with `val_loss` for each epoch so far.
-    """
-    stopping = settings["early_stopping"]
-    if stopping is None:
-        return None
-    best, waited = math.inf, 0
-    for epoch, past in enumerate(history, start=1):
-        if past["val_loss"] < best - stopping["min_delta"]:
-            best, waited = past["val_loss"], 0
-            continue
-        waited += 1
-        if waited >= stopping["patience"]:
-            return epoch
-    return None

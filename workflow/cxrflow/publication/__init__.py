@@ -1,0 +1,1 @@
+"""Published results: publish, join, verify and tabulate them."""

@@ -1,0 +1,75 @@
+"""Report the finished trainings of a failed run, with a line for each unfinished one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cxrflow.io.files import canonical_json, read_json
+from cxrflow.publication.folder import Selected, files_of_explanation, files_of_run
+from cxrflow.run.adapter import UnfinishedJob
+from cxrflow.run.changed_flags import flags_of
+from cxrflow.run.handed_on import handed_on, write_handed_on
+
+LAST_STAGES = ("describe_networks", "score_claims", "assemble_report")
+
+
+def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Selected, since: float) -> list[str]:
+    """Describe the networks, score the claims and assemble the report from the finished trainings and explanations only.
+
+    Args:
+        jobs: jobs that failed or did not start.
+        results: folder of the results.
+        selected: experiment to seeds, of all trainings of the run.
+        since: start of the run in seconds since the epoch; older logs are ignored.
+
+    Returns:
+        The files that were written; none if no training is finished, if all are and all are explained, or if the run did not
+        include a report.
+
+    Raises:
+        subprocess.CalledProcessError: a stage failed; it has printed why.
+    """
+    last = {job.stage: job for job in jobs if job.stage in LAST_STAGES}
+    unfinished = {output for job in jobs for output in job.outputs}
+    runs = [(name, seed) for name in selected for seed in selected[name]]
+    failed = [run for run in runs if {str(results / name) for name in files_of_run(*run)} & unfinished]
+    finished = {name: [seed for seed in selected[name] if (name, seed) not in failed] for name in selected}
+    finished = {name: seeds for name, seeds in finished.items() if seeds}
+    unexplained = [run for run in runs if {str(results / name) for name in files_of_explanation(*run)} & unfinished]
+    if "assemble_report" not in last or not (failed or unexplained) or not finished:
+        return []
+    reasons = {f"{name}, seed {seed}": reason_of(jobs, name, seed, since) for name, seed in failed}
+    for rule in (rule for rule in LAST_STAGES if rule in last):
+        flags = flags_of(last[rule].command)
+        if rule == "describe_networks":
+            described = dict(zip(flags["experiments"], flags["descriptions"], strict=True))
+            flags |= {"experiments": list(finished), "descriptions": [described[name] for name in finished]}
+        else:
+            flags["selected"] = [handed_on(Path(flags["selected"][0]).parent, "finished", finished)]
+            write_handed_on()
+        if rule == "assemble_report":
+            explained = {
+                name: [one for one in finished.get(name, []) if one in seeds and (name, one) not in unexplained]
+                for name, seeds in read_json(Path(flags["explained"][0])).items()
+            }
+            flags["explained"] = [handed_on(Path(flags["explained"][0]).parent, "finished_explained", explained)]
+            write_handed_on()
+            flags |= {
+                key: [file for file in flags.get(key, []) if file not in unfinished] for key in ("splits", "sheets")
+            }
+            flags["failed"] = [canonical_json(reasons)]
+        words = [word for key, values in flags.items() if values for word in (f"--{key}", *values)]
+        subprocess.run([sys.executable, "-m", f"cxrflow.stages.{rule}", *words], env=os.environ, check=True)
+    return [output for job in last.values() for output in job.outputs]
+
+
+def reason_of(jobs: Sequence[UnfinishedJob], experiment: str, seed: int, since: float) -> str:
+    """Explain why a training is not finished: the first error in the logs of its jobs, or else their last line."""
+    own = {"experiment": experiment, "seed": str(seed)}
+    logs = [log for job in jobs for log in job.logs if job.wildcards and own.items() >= job.wildcards.items()]
+    written = [log for log in logs if log.is_file() and log.stat().st_mtime >= since]
+    lines = [line for log in sorted(written) for line in log.read_text(encoding="utf-8").splitlines()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith(("error: ", "stopped by "))]
+    return (errors or lines[-1:] or ["not run, since an earlier job failed"])[0]

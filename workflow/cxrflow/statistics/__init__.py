@@ -1,0 +1,1 @@
+"""Metrics, calibration, intervals, tests and predictive sets, as plain functions of arrays."""
