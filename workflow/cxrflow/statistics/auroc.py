@@ -1,10 +1,11 @@
-"""The area under the ROC curve for images of patients: its variance, and intervals that never end at a bare 1 to 1."""
+"""Areas under the ROC and the precision-recall curve for images of patients: intervals that are never a bare 1 to 1."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t
+from scipy.stats import rankdata, t
+from sklearn.metrics import average_precision_score
 
 from cxrflow.statistics.intervals import TOLERANCE, Interval, UndefinedError, Z, counted_images, wilson_interval
 
@@ -74,6 +75,32 @@ def auroc_interval(is_class: ArrayLike, scores: ArrayLike, groups: ArrayLike | N
     return Interval(*wilson_interval(auc * effective, effective), "clustered DeLong, Wilson", counts)
 
 
+def average_precision_interval(is_class: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None) -> Interval:
+    """95 % interval of an average precision: Wilson's for as many images as there are patients of the class.
+
+    K. Boyd, K. H. Eng and C. D. Page, ECML PKDD (2013), compare intervals of the area under precision-recall curves and advise
+    a binomial variance with the number of positive images. With patients in place of images it is cautious: 98 to 100 % of the
+    intervals contain the true value (benchmarks/coverage.py).
+
+    Args:
+        is_class: shape (images,), whether each image is of the class.
+        scores: shape (images,), higher for images that are more likely of the class.
+        groups: shape (images,), the patient of each image; by default each image is a patient.
+
+    Raises:
+        UndefinedError: all or none of the images are of the class.
+    """
+    is_true = np.asarray(is_class, dtype=np.bool_)
+    if is_true.all() or not is_true.any():
+        raise UndefinedError("all images are of the class" if is_true.all() else "no image is of the class")
+    precision = float(average_precision_score(is_true, np.asarray(scores, dtype=np.float64)))
+    patients = int(is_true.sum()) if groups is None else len(np.unique(np.asarray(groups)[is_true]))
+    counts = counted_images(len(is_true), groups)
+    if 1 - precision < TOLERANCE:
+        return Interval(0.025 ** (1 / patients), 1.0, "Clopper-Pearson, patients", counts)
+    return Interval(*wilson_interval(precision * patients, patients), "Wilson, patients of the class", counts)
+
+
 @dataclass(frozen=True)
 class _Components:
     """AUCs, and for each patient the sum of the deviations of its images' components, divided by the number of images.
@@ -89,18 +116,22 @@ class _Components:
 
 
 def _components(is_class: ArrayLike, scores: ArrayLike, groups: ArrayLike | None) -> _Components:
+    """Compute them from midranks, without comparing all pairs: X. Sun and W. Xu, IEEE Signal Process. Lett. 21 (2014)."""
     is_true, values = np.asarray(is_class, dtype=np.bool_), np.asarray(scores, dtype=np.float64)
     _, group = np.unique(np.arange(len(is_true)) if groups is None else np.asarray(groups), return_inverse=True)
-    one_hot = np.eye(int(group.max(initial=-1)) + 1)[group]
-    patients = int(one_hot[is_true].any(axis=0).sum()), int(one_hot[~is_true].any(axis=0).sum())
+    patients = len(np.unique(group[is_true])), len(np.unique(group[~is_true]))
     for count, what in zip(patients, ("images of the class", "images without it"), strict=True):
         if count < 2:
             raise UndefinedError(f"the AUC needs {what} from at least two patients, not {count}")
-    first, second = values[:, is_true, None], values[:, None, ~is_true]
-    pairs = (first > second) + 0.5 * (first == second)
-    auc = pairs.mean(axis=(1, 2))
-    of_class = (pairs.mean(axis=2) - auc[:, None]) @ one_hot[is_true] / is_true.sum()
-    of_others = (pairs.mean(axis=1) - auc[:, None]) @ one_hot[~is_true] / (~is_true).sum()
+    ranks = rankdata(values, axis=1)
+    # For each image of the class the share of others below it, and for each other image the share of the class above it.
+    above = (ranks[:, is_true] - rankdata(values[:, is_true], axis=1)) / (~is_true).sum()
+    below = 1 - (ranks[:, ~is_true] - rankdata(values[:, ~is_true], axis=1)) / is_true.sum()
+    auc = above.mean(axis=1)
+    of_class, of_others = (
+        np.array([np.bincount(group[of], row, int(group.max()) + 1) for row in part - auc[:, None]]) / of.sum()
+        for part, of in ((above, is_true), (below, ~is_true))
+    )
     return _Components(auc, of_class, of_others, patients)
 
 

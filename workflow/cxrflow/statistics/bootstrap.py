@@ -111,14 +111,29 @@ def metric_interval(
     if np.isnan(own):
         raise UndefinedError("the metric is not defined for these images")
     matrices, method = drawn_confusions(truth, predicted, classes, groups)
-    values = np.asarray(metric(matrices))
+    return interval_of_draws(own, metric(matrices), method, counted_images(len(np.asarray(truth)), groups))
+
+
+def interval_of_draws(own: float, draws: ArrayLike, method: str, counts: str) -> Interval:
+    """95 % percentile interval of a metric from its values for the matrices of `drawn_confusions`.
+
+    Args:
+        own: the metric itself, which the interval contains.
+        draws: its value for each matrix; NaN where it is not defined.
+        method, counts: see `Interval`.
+
+    Raises:
+        UndefinedError: the metric is not defined for these images, or for more than 2.5 % of the draws.
+    """
+    if np.isnan(own):
+        raise UndefinedError("the metric is not defined for these images")
+    values = np.asarray(draws)
     undefined = float(np.mean(np.isnan(values)))
     if undefined > 0.025:
         raise UndefinedError(f"the metric is not defined in {undefined:.0%} of the bootstrap samples")
     low, high = np.nanquantile(values, [0.025, 0.975])
     if high - low < TOLERANCE:
         raise UndefinedError("all bootstrap samples have the same value")
-    counts = counted_images(len(np.asarray(truth)), groups)
     return Interval(min(float(low), own), max(float(high), own), method, counts)
 
 

@@ -55,6 +55,22 @@ def calibration_curve(is_class: ArrayLike, probability: ArrayLike, bins: int = 1
     return CalibrationCurve(images[used], *means)
 
 
+def expected_error_by_chance(probability: ArrayLike, bins: int = 10, draws: int = 1000) -> float:
+    """The mean ECE that calibrated probabilities would have on as many images, by chance: the baseline of an ECE.
+
+    J. Vaicenavicius et al., AISTATS (2019), draw labels from the probabilities in the same way, to test calibration.
+
+    Args:
+        probability: shape (images,), the largest probability of each image, 0 to 1.
+        bins: number of bins.
+        draws: number of simulated test sets; the random numbers are the same in every call.
+    """
+    chance = np.asarray(probability, dtype=np.float64)
+    random = np.random.default_rng(0)
+    errors = [calibration_curve(random.random(len(chance)) < chance, chance, bins).expected_error for _ in range(draws)]
+    return float(np.mean(errors))
+
+
 def calibration_slope(is_class: ArrayLike, probability: ArrayLike) -> tuple[float, float]:
     """Compute slope and intercept of calibration: 1 and 0 if the probabilities are calibrated.
 

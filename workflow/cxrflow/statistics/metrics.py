@@ -124,19 +124,19 @@ def brier_scores(truth: ArrayLike, probabilities: ArrayLike) -> Numbers:
     return ((shares - np.eye(shares.shape[1])[np.asarray(truth, dtype=np.int64)]) ** 2).sum(axis=1)
 
 
-def predictive_values(sensitivity: float, specificity: float, prevalence: ArrayLike) -> Mapping[str, Numbers]:
+def predictive_values(sensitivity: ArrayLike, specificity: ArrayLike, prevalence: ArrayLike) -> Mapping[str, Numbers]:
     """Compute `ppv` and `npv` at other prevalences by Bayes' theorem.
 
     Args:
-        sensitivity, specificity: 0 to 1.
-        prevalence: share of the class among those tested, any shape, 0 to 1.
+        sensitivity, specificity: 0 to 1, of shapes that NumPy can broadcast.
+        prevalence: share of the class among those tested, 0 to 1.
 
     Returns:
-        Values of the shape of `prevalence`; NaN where nothing would be predicted positive, or negative.
+        Values of the common shape; NaN where nothing would be predicted positive, or negative.
     """
-    share = np.asarray(prevalence, dtype=np.float64)
-    found, missed = sensitivity * share, (1 - sensitivity) * share
-    cleared, alarms = specificity * (1 - share), (1 - specificity) * (1 - share)
+    right, cleared_share, share = (np.asarray(one, dtype=np.float64) for one in (sensitivity, specificity, prevalence))
+    found, missed = right * share, (1 - right) * share
+    cleared, alarms = cleared_share * (1 - share), (1 - cleared_share) * (1 - share)
     return {"ppv": _ratio(found, found + alarms), "npv": _ratio(cleared, cleared + missed)}
 
 
