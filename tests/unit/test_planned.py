@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cxrflow.io import hashes
+from cxrflow.io import hashes, planned
 from cxrflow.io.command import run_stage
 from cxrflow.io.errors import UserError
 from cxrflow.io.hashes import contents_of, planned_contents
@@ -33,6 +33,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file.parent.mkdir()
     file.write_text("as planned")
     monkeypatch.setattr(hashes, "_hashes", {})
+    monkeypatch.setattr(planned, "_unread", {})  # files of other tests, which are deleted by now
     contents_of(file)
     (tmp_path / "plan.json").write_text(json.dumps({"files": planned_contents()}))
     monkeypatch.setenv("CXRFLOW_PLAN", str(tmp_path / "plan.json"))
