@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrflow.claims.model import NOT_RUN, UNDECIDED, Claim, UndecidedError
-from cxrflow.evaluation.metrics import beside_accuracy
+from cxrflow.evaluation.metrics import beside_accuracy, read_predictions
 from cxrflow.io.errors import UserError
 from cxrflow.io.files import read_json
 from cxrflow.io.words import counted, did_you_mean, joined
@@ -128,10 +128,7 @@ class TrainingResults:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv, with the image as index."""
-        texts = dict.fromkeys(("image", "class", "predicted"), str)
-        # Only empty cells are missing values; a class may be named NA.
-        table = pd.read_csv(self.folder / "predictions.csv", dtype=texts, keep_default_na=False, na_values=[""])
-        return table.set_index("image")
+        return read_predictions(self.folder / "predictions.csv")
 
     @property
     def evaluated_epochs(self) -> int:

@@ -1,6 +1,7 @@
 """Metrics of predictions, and the figures that an accuracy is compared with."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,13 @@ def prediction_table(images: pd.DataFrame, probabilities: NDArray[Any], classes:
     for place, name in enumerate(classes):
         table[f"p_{name}"] = probabilities[:, place]
     return table
+
+
+def read_predictions(file: Path) -> pd.DataFrame:
+    """Read a table of `prediction_table`, with the image as index."""
+    texts = dict.fromkeys(("image", "class", "predicted"), str)
+    # Only empty cells are missing values; a class may be named NA.
+    return pd.read_csv(file, dtype=texts, keep_default_na=False, na_values=[""]).set_index("image")
 
 
 def metrics_of(
