@@ -1,16 +1,25 @@
 # Evaluation of trained networks: predictions and metrics on the test images, features, t-SNE, explanations, and their plots.
 #
 # Requires: runs/{experiment}/seed_{seed}/ model.keras, history.csv, training.json; the task's split and pixels
-# Makes:    runs/…/ predictions.csv, metrics.json, features.npz, embedding.csv, separation.json;
+# Makes:    runs/…/ predictions.csv, validation_predictions.csv, metrics.json, features.npz, embedding.csv, separation.json;
+#           evaluation/ {experiment}.json, {experiment}.csv, comparisons.json; plots/{experiment}/evaluation.svg;
 #           plots/{experiment}/seed_{seed}/ curves.svg, confusion.svg, embedding.svg;
 #           of the networks that `explain` selects, runs/…/ explanations.json, heat.npz, and, where X-rays or phantoms may be
 #           shown, plots/…/ explanations.svg, heat_maps.json
 
 
+COMPARED = {name: {"task": CONFIG.selected()[name].task, "seeds": SELECTED[name]} for name in SELECTED}
+
+
+def runs_of(wildcards, name):
+    """List a file of every selected training of an experiment."""
+    return runs(f"runs/{{experiment}}/seed_{{seed}}/{name}", {wildcards.experiment: SELECTED[wildcards.experiment]})
+
+
 rule evaluate_model:
-    """Predict the test images and compute the metrics."""
+    """Predict the test and the validation images, and compute the metrics of the test images."""
     message:
-        "Predict the test images with {wildcards.experiment}, seed {wildcards.seed}."
+        "Predict the test and validation images with {wildcards.experiment}, seed {wildcards.seed}."
     input:
         model=rules.train_model.output.model,
         training=rules.train_model.output.training,
@@ -18,6 +27,7 @@ rule evaluate_model:
         pixels=pixels_of,
     output:
         predictions=RESULTS / "runs/{experiment}/seed_{seed}/predictions.csv",
+        validation=RESULTS / "runs/{experiment}/seed_{seed}/validation_predictions.csv",
         metrics=RESULTS / "runs/{experiment}/seed_{seed}/metrics.json",
     params:
         positive=lambda wildcards: canonical_json(settings_of(wildcards.experiment)["positive"]),
@@ -49,7 +59,117 @@ rule evaluate_model:
             --trainings-per-gpu {params.trainings_per_gpu:q} \
             --positive {params.positive:q} \
             --predictions {output.predictions:q} \
+            --validation-predictions {output.validation:q} \
             --metrics {output.metrics:q} 2>&1 | tee {log:q}
+        """
+
+
+rule measure_results:
+    """Compute all metrics of an experiment with intervals, over its seeds and beside baselines."""
+    message:
+        "Measure the results of {wildcards.experiment}, with intervals."
+    input:
+        predictions=lambda wildcards: runs_of(wildcards, "predictions.csv"),
+        validation=lambda wildcards: runs_of(wildcards, "validation_predictions.csv"),
+        training=lambda wildcards: runs_of(wildcards, "training.json"),
+        split=split_of,
+    output:
+        evaluation=RESULTS / "evaluation/{experiment}.json",
+        table=RESULTS / "evaluation/{experiment}.csv",
+    params:
+        runs=lambda wildcards: RESULTS / "runs" / wildcards.experiment,
+        seeds=lambda wildcards: SELECTED[wildcards.experiment],
+        code=code_of("measure_results"),
+    log:
+        RESULTS / "logs/measure_results/{experiment}.log",
+    benchmark:
+        RESULTS / "benchmarks/measure_results/{experiment}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+        disk_mb=1000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.stages.measure_results \
+            --runs {params.runs:q} \
+            --seeds {params.seeds:q} \
+            --split {input.split:q} \
+            --evaluation {output.evaluation:q} \
+            --table {output.table:q} 2>&1 | tee {log:q}
+        """
+
+
+rule compare_experiments:
+    """Compare the accuracies of the experiments of each task."""
+    message:
+        "Compare the accuracies of the experiments of each task."
+    input:
+        predictions=lambda wildcards: runs("runs/{experiment}/seed_{seed}/predictions.csv"),
+        training=lambda wildcards: runs("runs/{experiment}/seed_{seed}/training.json"),
+        splits=SPLITS,
+    output:
+        comparisons=RESULTS / "evaluation/comparisons.json",
+    params:
+        experiments=handed_on(HANDED_ON, "compared", COMPARED),
+        runs=RESULTS / "runs",
+        code=code_of("compare_experiments"),
+    log:
+        RESULTS / "logs/compare_experiments.log",
+    benchmark:
+        RESULTS / "benchmarks/compare_experiments.tsv"
+    localrule: True  # seconds of work on small files, too little for a job on a cluster
+    resources:
+        mem_mb=1000,
+        runtime=60,
+        disk_mb=1000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.stages.compare_experiments \
+            --experiments {params.experiments:q} \
+            --runs {params.runs:q} \
+            --splits {input.splits:q} \
+            --comparisons {output.comparisons:q} 2>&1 | tee {log:q}
+        """
+
+
+rule plot_evaluation:
+    """Plot ROC, precision-recall and calibration curves of the median run, and the learning curves of all seeds."""
+    message:
+        "Plot the results of {wildcards.experiment}."
+    input:
+        evaluation=rules.measure_results.output.evaluation,
+        histories=lambda wildcards: runs_of(wildcards, "history.csv"),
+    output:
+        figure=report(
+            RESULTS / "plots/{experiment}/evaluation.svg",
+            caption="../report/evaluation.rst",
+            category="{experiment}",
+            labels={"seed": "all", "figure": "ROC, precision-recall, calibration, learning curves"},
+        ),
+    params:
+        title="{experiment}",
+        code=code_of("plot_evaluation"),
+    log:
+        RESULTS / "logs/plot_evaluation/{experiment}.log",
+    benchmark:
+        RESULTS / "benchmarks/plot_evaluation/{experiment}.tsv"
+    resources:
+        mem_mb=500,
+        runtime=60,
+        disk_mb=1000,
+    conda:
+        ENVIRONMENT
+    shell:
+        """
+        python -m cxrflow.stages.plot_evaluation \
+            --evaluation {input.evaluation:q} \
+            --histories {input.histories:q} \
+            --title {params.title:q} \
+            --figure {output.figure:q} 2>&1 | tee {log:q}
         """
 
 

@@ -11,17 +11,21 @@ from cxrflow.io.words import some_of
 
 SUMS = "SHA256SUMS"
 RIVALS = "audits/rivals.csv"
+VALIDATION = "validation_predictions.csv"
+"""Results of earlier versions lack this file."""
 OF_RUN = (
     "history.csv",
     "timing.csv",
     "training.json",
     "predictions.csv",
+    VALIDATION,
     "metrics.json",
     "embedding.csv",
     "separation.json",
 )
 OF_PLOTS = ("curves.svg", "confusion.svg", "embedding.svg")
 EXPLANATIONS = "explanations.json"
+COMPARISONS = "evaluation/comparisons.json"
 
 Selected = Mapping[str, Sequence[int]]
 """Experiment to the seeds of its trainings."""
@@ -31,6 +35,16 @@ def files_of_run(experiment: str, seed: int) -> list[str]:
     """The files of one training, relative to the folder."""
     run = f"{experiment}/seed_{seed}"
     return [*(f"runs/{run}/{name}" for name in OF_RUN), *(f"plots/{run}/{name}" for name in OF_PLOTS)]
+
+
+def files_of_evaluation(selected: Selected) -> list[str]:
+    """What is measured and plotted of all seeds of experiments, relative to the folder."""
+    by_experiment = [
+        file
+        for name in selected
+        for file in (f"evaluation/{name}.json", f"evaluation/{name}.csv", f"plots/{name}/evaluation.svg")
+    ]
+    return [*by_experiment, COMPARISONS]
 
 
 def explanations_of_run(experiment: str, seed: int) -> str:

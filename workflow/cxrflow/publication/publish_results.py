@@ -14,7 +14,14 @@ from cxrflow.evaluation.consistency import inconsistencies, other_settings
 from cxrflow.io.command import run_stage, stage_parser
 from cxrflow.io.errors import raise_all
 from cxrflow.io.files import read_json, write_json
-from cxrflow.publication.folder import RIVALS, Selected, explanations_of_run, files_of_run, whole_folder
+from cxrflow.publication.folder import (
+    RIVALS,
+    Selected,
+    explanations_of_run,
+    files_of_evaluation,
+    files_of_run,
+    whole_folder,
+)
 from cxrflow.study.merging import merge_keys
 from cxrflow.study.models import explained_seeds
 from cxrflow.study.read import read_config
@@ -50,6 +57,7 @@ def publish_results(results: Path, folder: Path, settings: Mapping[str, Any], se
         *(["scorecard.csv"] if settings["claims"] is not None else []),
         *(f"split/{task}.csv" for task in sorted({experiment["task"] for experiment in experiments.values()})),
         *(file for name, seed in trainings for file in files_of_run(name, seed)),
+        *files_of_evaluation(selected),
         *(explanations_of_run(name, seed) for name, seeds in explained.items() for seed in seeds),
     ]
     raise_all([f"{results / name} is missing; run Snakemake first" for name in names if not (results / name).is_file()])

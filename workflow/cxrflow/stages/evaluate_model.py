@@ -1,4 +1,4 @@
-"""Predict the test images with a trained network and measure how good the predictions are."""
+"""Predict the test and the validation images with a trained network, and measure how good those of the test images are."""
 
 import json
 from collections.abc import Mapping
@@ -25,18 +25,24 @@ from cxrflow.networks.load import load_network
 def main() -> None:
     parser = network_parser(__doc__)
     parser.add_argument("--positive", type=json.loads, default=None, help="positive class as JSON, or null")
-    parser.add_argument("--predictions", type=Path, required=True, help="probabilities by image, to write (CSV)")
+    parser.add_argument("--predictions", type=Path, required=True, help="probabilities of test images, to write (CSV)")
+    parser.add_argument(
+        "--validation-predictions", type=Path, required=True, help="the same for validation images, to write (CSV)"
+    )
     parser.add_argument("--metrics", type=Path, required=True, help="metrics to write (JSON)")
     args = parser.parse_args()
     set_up_device_of(args)
     training = read_json(args.training)
     split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
-    test = split[split["subset"] == "test"]
-    network = logit_network(load_network(args.model))
-    logits = predict_in_batches(network, open_pixels(args.pixels), test["image"].tolist())
-    predictions = prediction_table(test, probabilities_from_logits(logits), training["classes"])
-    metrics = metrics_of(predictions, training["classes"], args.positive)
-    write_table(args.predictions, predictions)
+    network, pixels, classes = logit_network(load_network(args.model)), open_pixels(args.pixels), training["classes"]
+    tables = {}
+    for subset in ("test", "validation"):
+        images = split[split["subset"] == subset]
+        logits = predict_in_batches(network, pixels, images["image"].tolist())
+        tables[subset] = prediction_table(images, probabilities_from_logits(logits), classes)
+    metrics = metrics_of(tables["test"], classes, args.positive)
+    write_table(args.predictions, tables["test"])
+    write_table(args.validation_predictions, tables["validation"])
     metrics["selected_epoch"] = training["selected_epoch"]["epoch"]
     metrics |= {"training": training["identity"], "predictions_sha256": sha256_of_file(args.predictions)}
     write_json(args.metrics, metrics)
