@@ -3,12 +3,13 @@
 # Requires: everything before
 # Makes:    scorecard.csv (if the config names claims), report/index.html
 
-from cxrflow.publication.folder import OF_PLOTS, OF_RUN
+from cxrflow.publication.folder import OF_PLOTS, OF_RUN, files_of_evaluation
 
 PAGE = PROJECT / "workflow" / "report" / "page"
 # Rules get these lists from functions: for lists given directly, Snakemake's time grows with the square of their length.
 RUN_FILES = [file for name in OF_RUN for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")]
 PLOTS = [file for name in OF_PLOTS for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}")]
+EVALUATION = [RESULTS / name for name in files_of_evaluation(SELECTED)]
 EXPLANATIONS = runs("runs/{experiment}/seed_{seed}/explanations.json", EXPLAINED)
 HEAT_MAPS = runs("plots/{experiment}/seed_{seed}/heat_maps.json", EXPLAINED) if CONFIG.embed_images != "none" else []
 PLANS = sorted(
@@ -78,6 +79,7 @@ rule assemble_report:
         lock=LOCK,
         runs=lambda wildcards: RUN_FILES,
         plots=lambda wildcards: PLOTS,
+        evaluation=lambda wildcards: EVALUATION,
         explanations=lambda wildcards: EXPLANATIONS + HEAT_MAPS,
         sheets=SHEETS,
         splits=SPLITS,
@@ -99,6 +101,7 @@ rule assemble_report:
         explained=EXPLAINED_FILE,
         runs=RESULTS / "runs",
         plots=RESULTS / "plots",
+        evaluation=RESULTS / "evaluation",
         plans=RESULTS / "augmentation",
         page=PAGE,
         contents=contents_of([*STUDY_FILES, *OPEN_POINTS, LOCK], PAGE_FILES),
@@ -133,6 +136,7 @@ rule assemble_report:
             {params.open_points:q} \
             --locked-versions {input.lock:q} \
             --splits {input.splits:q} \
+            --evaluation {params.evaluation:q} \
             --plans {params.plans:q} \
             {params.sheets:q} \
             {params.scorecard:q} \

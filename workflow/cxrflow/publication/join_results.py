@@ -12,15 +12,27 @@ from typing import Any
 import pandas as pd
 
 from cxrflow.evaluation.consistency import inconsistencies
+from cxrflow.evaluation.experiments import compare_experiments, measure_experiment, read_experiment
 from cxrflow.io.command import run_stage, stage_parser
 from cxrflow.io.errors import UserError, raise_all
 from cxrflow.io.files import read_json, write_json, write_table, write_text
 from cxrflow.io.words import counted
-from cxrflow.publication.folder import RIVALS, changed_files, explanations_of_run, files_of_run, whole_folder
+from cxrflow.plotting.style import styled, write_figure
+from cxrflow.publication.folder import (
+    COMPARISONS,
+    RIVALS,
+    VALIDATION,
+    changed_files,
+    explanations_of_run,
+    files_of_run,
+    whole_folder,
+)
 from cxrflow.publication.reference_training import FILE, Weights, different_trainings, recorded
 from cxrflow.publication.verify_results import score_published
 from cxrflow.report.inputs import read_inputs, read_text_table
 from cxrflow.report.page import render_page
+from cxrflow.stages.measure_results import metrics_table
+from cxrflow.stages.plot_evaluation import evaluation_figure
 from cxrflow.study.decides import WITHOUT_EFFECT, keys_that_decide
 from cxrflow.study.earlier import read_published_audit, read_published_config
 from cxrflow.study.folder import study_keys
@@ -68,7 +80,8 @@ def join_results(folders: Sequence[Path], folder: Path) -> dict[str, list[int]]:
         for experiment, seeds in config["selected"].items():
             selected[experiment] = sorted({*selected.get(experiment, []), *seeds})
             for name in (name for seed in seeds for name in files_of_run(experiment, seed)):
-                _copy(one / name, folder / name)
+                if (one / name).is_file() or Path(name).name != VALIDATION:
+                    _copy(one / name, folder / name)
             for name in (explanations_of_run(experiment, seed) for seed in seeds):
                 if (one / name).is_file():  # not every network is explained
                     _copy(one / name, folder / name)
@@ -85,6 +98,23 @@ def join_results(folders: Sequence[Path], folder: Path) -> dict[str, list[int]]:
     )
     write_json(folder / "config.json", {"settings": _joined_settings(configs), "selected": selected})
     return selected
+
+
+def measure_joined(folder: Path, settings: Mapping[str, Any], selected: Mapping[str, Sequence[int]]) -> None:
+    """Write what is measured and plotted of all seeds of experiments: evaluation/ and plots/EXPERIMENT/evaluation.svg."""
+    splits = {path.stem: read_text_table(path) for path in sorted((folder / "split").iterdir())}
+    experiments = {}
+    for name, seeds in selected.items():
+        runs, task = folder / "runs" / name, settings["experiments"][name]["task"]
+        classes = read_json(runs / f"seed_{seeds[0]}/training.json")["classes"]
+        experiments[name] = read_experiment(runs, seeds, task, classes, splits[task])
+        measured = measure_experiment(experiments[name], splits[task])
+        write_json(folder / f"evaluation/{name}.json", measured)
+        write_table(folder / f"evaluation/{name}.csv", metrics_table(measured))
+        histories = [pd.read_csv(runs / f"seed_{seed}/history.csv") for seed in seeds]
+        with styled():
+            write_figure(evaluation_figure(measured, histories, name), folder / f"plots/{name}/evaluation.svg")
+    write_json(folder / COMPARISONS, compare_experiments(experiments, splits))
 
 
 def _of_folder(folder: Path, config: Mapping[str, Any]) -> list[str]:
@@ -163,6 +193,7 @@ def main() -> None:
         scorecard = part / "scorecard.csv" if settings["claims"] is not None else None
         if scorecard:
             write_table(scorecard, score_published(part, Path(settings["claims"])))
+        measure_joined(part, settings, selected)
         inputs = read_inputs(
             settings,
             selected,
@@ -172,6 +203,7 @@ def main() -> None:
             audit=part / "data_audit.json",
             rivals=part / RIVALS if (part / RIVALS).is_file() else None,
             splits=sorted((part / "split").iterdir()),
+            evaluation=part / "evaluation",
             study=args.study,
             open_points=own.get("open_points") and Path(own["open_points"]),
             locked_versions=args.locked_versions,

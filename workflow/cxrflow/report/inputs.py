@@ -48,6 +48,10 @@ class Inputs:
     """Predictions of the trivial rivals for the test images: task, rival, image, class, predicted."""
     splits: dict[str, pd.DataFrame]
     """The split of each task: image, class, subset."""
+    evaluation: dict[str, dict[str, Any]]
+    """Experiment to what is measured of it, see `cxrflow.evaluation.experiments.measure_experiment`."""
+    comparisons: list[dict[str, Any]]
+    """See `cxrflow.evaluation.experiments.compare_experiments`."""
     plots: Path
     plans: Path | None = None
     """The folder of the augmentation plans: TASK/seed_SEED/epochs_EPOCHS.parquet; None: the results do not have them."""
@@ -80,6 +84,11 @@ class Inputs:
         """All trainings, experiment by experiment."""
         return [training for trainings in self.trainings.values() for training in trainings]
 
+    def median_run(self, experiment: str) -> TrainingResults:
+        """The training that stands for all seeds of an experiment: the one with the median test accuracy."""
+        seed = self.evaluation[experiment]["median_seed"]
+        return next(training for training in self.trainings[experiment] if training.seed == seed)
+
     @property
     def versions(self) -> dict[str, list[str]]:
         """Package to its versions in the trainings; `none` if some trainings did not have it."""
@@ -98,6 +107,7 @@ def read_inputs(
     audit: Path,
     rivals: Path | None,
     splits: Sequence[Path],
+    evaluation: Path,
     plans: Path | None = None,
     sheets: Sequence[Path] = (),
     study: Path | None = None,
@@ -117,6 +127,7 @@ def read_inputs(
         rivals: predictions of the trivial rivals (CSV); None for results of versions without audits.
         open_points, scorecard: CSV files.
         splits: CSV files, named after their tasks.
+        evaluation: folder of what is measured: EXPERIMENT.json and comparisons.json.
         plans: folder of the augmentation plans, if the results have them.
         sheets: augmentation sheets (JSON), next to their pictures.
         study: `study.yaml`; settings that differ from it are reported.
@@ -142,6 +153,8 @@ def read_inputs(
         audit=read_json(audit),
         rivals=read_text_table(rivals) if rivals else pd.DataFrame(columns=RIVALS_COLUMNS),
         splits={path.stem: read_text_table(path) for path in splits},
+        evaluation=read_evaluation(evaluation, trainings),
+        comparisons=read_json(evaluation / "comparisons.json"),
         plots=plots,
         plans=plans,
         sheets=read_sheets(sheets),
@@ -181,6 +194,35 @@ def find_trainings(folder: Path, selected: Mapping[str, Sequence[int]]) -> dict[
     files = [one.folder / name for many in trainings.values() for one in many for name in names]
     raise_all([f"{file}: missing; run the workflow, which writes it" for file in files if not file.is_file()])
     return trainings
+
+
+def read_evaluation(folder: Path, trainings: Mapping[str, Sequence[TrainingResults]]) -> dict[str, dict[str, Any]]:
+    """Read what is measured of each experiment.
+
+    Raises:
+        UserError: files are missing, or are of other seeds or other predictions, one message each.
+    """
+    files = {name: folder / f"{name}.json" for name in trainings}
+    raise_all(
+        [
+            f"{file}: missing; run the workflow, which writes it"
+            for file in [*files.values(), folder / "comparisons.json"]
+            if not file.is_file()
+        ]
+    )
+    found = {name: read_json(file) for name, file in files.items()}
+    raise_all(
+        [
+            f"{files[name]}: of other seeds or predictions than those in runs/; delete it and run Snakemake again"
+            for name, many in trainings.items()
+            if _right_by_seed(found[name]) != {training.seed: training.metrics["correct"] for training in many}
+        ]
+    )
+    return found
+
+
+def _right_by_seed(measured: Mapping[str, Any]) -> dict[int, int]:
+    return {run["seed"]: run["metrics"][0]["right"] for run in measured["runs"]}
 
 
 def read_explanations(

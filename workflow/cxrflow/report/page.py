@@ -26,13 +26,13 @@ from cxrflow.report.repeat import (
     weight_files,
     weights_named,
 )
+from cxrflow.report.results import NAMES, result_tables
 from cxrflow.report.scorecard import claims_file, scorecard_view
 from cxrflow.report.summary import FEW_TEST_IMAGES, SUMMARY_RESULTS, results_in_words, warnings, what_was_run
 from cxrflow.report.tables import (
     backbones_side_by_side,
     experiment_rows,
     image_counts,
-    result_tables,
     separation_tables,
 )
 from cxrflow.study.fields import PUBLISHED
@@ -40,7 +40,17 @@ from cxrflow.study.fields import PUBLISHED
 TEMPLATE, STYLE = "index.html.j2", "style.css"
 FILTERS = (
     *(words.shown, words.number, words.percent, words.percent_range, words.thousands, words.shape),
-    *(words.signed, words.described, words.with_interval, duration, joined, counted, words.breakable, stated_in_words),
+    *(
+        words.signed,
+        words.described,
+        words.with_interval,
+        words.metric,
+        duration,
+        joined,
+        counted,
+        words.breakable,
+        stated_in_words,
+    ),
 )
 
 
@@ -93,7 +103,9 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
         "differing": sum(line.differs for line in deviations),
         "readings": readings_in_use(inputs),
         "networks": {name: inputs.networks["experiments"][name] for name in inputs.experiments},
-        "results": list(result_tables(inputs)),
+        "results": list(result_tables(inputs, rivals)),
+        "metric_names": NAMES,
+        "comparisons": inputs.comparisons,
         "few_test_images": FEW_TEST_IMAGES,
         "figures": figures(inputs),
         "sheets": sheets(inputs),
@@ -121,14 +133,14 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
 
 
 def figures(inputs: Inputs) -> dict[str, dict[str, str]]:
-    """Experiment to the plots of its first seed, each as a `data:` address.
+    """Experiment to the plots of its median run, each as a `data:` address.
 
     Raises:
         UserError: plots are missing, one message each.
     """
     places = {
-        name: {plot: inputs.plots / name / f"seed_{trainings[0].seed}" / f"{plot}.svg" for plot in PLOTS}
-        for name, trainings in inputs.trainings.items()
+        name: {plot: inputs.plots / name / f"seed_{inputs.median_run(name).seed}" / f"{plot}.svg" for plot in PLOTS}
+        for name in inputs.trainings
     }
     files = [file for by_plot in places.values() for file in by_plot.values()]
     raise_all([f"{file}: missing; run the stage that draws it" for file in files if not file.is_file()])

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from cxrflow.io.words import counted, joined, some_of
 from cxrflow.report.audits import headlines, rival_warnings
 from cxrflow.report.inputs import Inputs
@@ -48,24 +46,26 @@ def what_was_run(inputs: Inputs) -> str:
 
 
 def results_in_words(inputs: Inputs) -> list[tuple[str, str]]:
-    """Each experiment with its test accuracy in words: of one seed, or the median of several.
+    """Each experiment with its test accuracy and 95 % interval in words: of one seed, or the mean of several.
 
     The words also give the balanced accuracy and the accuracy of always predicting the largest class.
     """
     results = []
     for name, trainings in inputs.trainings.items():
-        metrics = trainings[0].metrics
-        beside = [training.beside_accuracy for training in trainings]
-        balanced, majority = [one["balanced_accuracy"] for one in beside], beside[0]["majority"]
-        always = f"always predicting {majority['class']}: {percent(majority['accuracy'])}"
-        text = f"{metrics['correct']} of {metrics['images']} ({percent(metrics['accuracy'])}"
-        if len(trainings) > 1:
-            shares = [training.metrics["accuracy"] for training in trainings]
-            among = percent_range(min(shares), max(shares))
-            text = (
-                f"{percent(float(np.median(shares)))} of {metrics['images']} (median of {len(trainings)} seeds; {among}"
-            )
-        results.append((name, f"{text}; balanced accuracy {percent(float(np.median(balanced)))}; {always})"))
+        measured, metrics = inputs.evaluation[name], inputs.median_run(name).metrics
+        over_seeds = measured["seeds"][0]
+        balanced = next(row["median"] for row in measured["seeds"] if row["metric"] == "balanced_accuracy")
+        majority = measured["baselines"][0]
+        if len(trainings) == 1:
+            interval = measured["runs"][0]["metrics"][0]
+            text = f"{metrics['correct']} of {metrics['images']} ({percent(metrics['accuracy'])}"
+        else:
+            interval = over_seeds["interval"]
+            among = percent_range(over_seeds["least"], over_seeds["most"])
+            text = f"{percent(over_seeds['mean'])} of {metrics['images']} (mean of {len(trainings)} seeds; {among}"
+        within = f"95 % interval {percent_range(interval['low'], interval['high'], 0)}" if interval else "no interval"
+        always = f"{majority['description'].split(',')[0]}: {percent(majority['accuracy'])}"
+        results.append((name, f"{text}; {within}; balanced accuracy {percent(balanced)}; {always})"))
     return results
 
 

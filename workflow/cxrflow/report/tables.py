@@ -6,12 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrflow.claims.results import TrainingResults
 from cxrflow.io.words import counted
 from cxrflow.report.inputs import SUBSETS, Inputs
-from cxrflow.report.scorecard import stated_outcomes
 from cxrflow.report.words import shown
-from cxrflow.statistics.intervals import wilson_interval
 from cxrflow.study.layers import HeadLayer, named_layers
 
 POOLING = {"average_pooling": "global average pooling", "max_pooling": "global max pooling", "flatten": "flatten"}
@@ -112,38 +109,6 @@ def image_counts(inputs: Inputs) -> Iterator[dict[str, Any]]:
         }
 
 
-def result_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
-    """Test results: one table per experiment, one row per seed."""
-    for name, trainings in inputs.trainings.items():
-        metrics = trainings[0].metrics
-        images = metrics["images"]
-        accuracies = [training.metrics["accuracy"] for training in trainings]
-        losses = [training.metrics["loss"] for training in trainings]
-        yield {
-            "experiment": name,
-            "images": images,
-            "one_image": 100 / images,
-            "positive": metrics["positive"],
-            "classes": metrics["classes"],
-            "rows": [_result_row(training) for training in trainings],
-            "median_accuracy": float(np.median(accuracies)),
-            "accuracy_range": (min(accuracies), max(accuracies)),
-            "median_loss": float(np.median(losses)),
-            "median_balanced": float(
-                np.median([training.beside_accuracy["balanced_accuracy"] for training in trainings])
-            ),
-            "majority": trainings[0].beside_accuracy["majority"],
-            "stated": stated_outcomes(inputs, name),
-        }
-
-
-def _result_row(training: TrainingResults) -> dict[str, Any]:
-    metrics = training.metrics
-    interval = wilson_interval(metrics["correct"], metrics["images"])
-    chosen = training.record["selected_epoch"]["rule"]
-    return {**metrics, **training.beside_accuracy, "seed": training.seed, "interval": interval, "chosen": chosen}
-
-
 def backbones_side_by_side(inputs: Inputs) -> Iterator[dict[str, Any]]:
     """The first experiment of each backbone, for each task with more than one backbone."""
     by_task: dict[str, dict[str, str]] = {}
@@ -161,10 +126,10 @@ def _backbone_column(inputs: Inputs, name: str) -> dict[str, Any]:
         inputs.networks["experiments"][name],
         inputs.experiments[name],
     )
-    timing = pd.concat([training.timing for training in trainings])
+    shown, timing = inputs.median_run(name), pd.concat([training.timing for training in trainings])
     return {
         "experiment": name,
-        "seed": trainings[0].seed,
+        "seed": shown.seed,
         "seeds": len(trainings),
         "backbone": settings["backbone"],
         "layers": network["backbone_layers"],
@@ -177,8 +142,8 @@ def _backbone_column(inputs: Inputs, name: str) -> dict[str, Any]:
             np.median([training.beside_accuracy["balanced_accuracy"] for training in trainings])
         ),
         "majority": trainings[0].beside_accuracy["majority"],
-        "correct": trainings[0].metrics["correct"],
-        "images": trainings[0].metrics["images"],
+        "correct": shown.metrics["correct"],
+        "images": shown.metrics["images"],
         "loss": float(np.median([training.metrics["loss"] for training in trainings])),
         "same_class_share": _median([training.separation["same_class_share"] for training in trainings]),
         "seconds_per_epoch": float(timing["seconds"].median()),
@@ -195,11 +160,12 @@ def _median(values: list[float | None]) -> float | None:
 def separation_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
     """How well the classes separate in the last hidden layer: one table per experiment, one row per seed."""
     for name, trainings in inputs.trainings.items():
-        first = trainings[0].separation
-        order = [name for name in trainings[0].metrics["classes"] if name in first["neighbour_shares"]]
+        shown = inputs.median_run(name)
+        first = shown.separation
+        order = [name for name in shown.metrics["classes"] if name in first["neighbour_shares"]]
         yield {
             "experiment": name,
-            "seed": trainings[0].seed,
+            "seed": shown.seed,
             "k": first["k"],
             "of": first["of"],
             "classes": order,

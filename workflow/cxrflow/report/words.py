@@ -97,3 +97,14 @@ def with_interval(value: Mapping[str, Any], digits: int = 2) -> str:
     mean = number(value["mean"], digits)
     within = f" ({number(interval[0], digits)} to {number(interval[1], digits)})" if interval else ""
     return f"{mean}{within}".replace("-", "\N{MINUS SIGN}")
+
+
+def metric(row: Mapping[str, Any]) -> str:
+    """A row of `cxrflow.evaluation.measures.metric_rows`: `8 of 9 (47 to 99 %)`, `0.86 (0.62 to 0.96)`, or a dash."""
+    if row["value"] is None:
+        return DASH
+    if row["right"] is not None:
+        interval = f" ({percent_range(row['low'], row['high'], 0)})" if row["low"] is not None else ""
+        return f"{row['right']} of {row['of']}{interval}"
+    interval = f" ({number(row['low'], 2)} to {number(row['high'], 2)})" if row["low"] is not None else ""
+    return f"{number(row['value'], 2)}{interval}".replace("-", "\N{MINUS SIGN}")

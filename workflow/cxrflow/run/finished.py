@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cxrflow.io.files import canonical_json, read_json
@@ -12,7 +12,11 @@ from cxrflow.run.adapter import UnfinishedJob
 from cxrflow.run.changed_flags import flags_of
 from cxrflow.run.handed_on import handed_on, write_handed_on
 
-LAST_STAGES = ("describe_networks", "score_claims", "assemble_report")
+LAST_STAGES = (
+    *("describe_networks", "measure_results", "compare_experiments", "plot_evaluation"),
+    *("score_claims", "assemble_report"),
+)
+"""Stages that read the results of several trainings, in their order."""
 
 
 def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Selected, since: float) -> list[str]:
@@ -31,38 +35,56 @@ def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Sele
     Raises:
         subprocess.CalledProcessError: a stage failed; it has printed why.
     """
-    last = {job.stage: job for job in jobs if job.stage in LAST_STAGES}
+    last = [job for stage in LAST_STAGES for job in jobs if job.stage == stage]
     unfinished = {output for job in jobs for output in job.outputs}
     runs = [(name, seed) for name in selected for seed in selected[name]]
     failed = [run for run in runs if {str(results / name) for name in files_of_run(*run)} & unfinished]
     finished = {name: [seed for seed in selected[name] if (name, seed) not in failed] for name in selected}
     finished = {name: seeds for name, seeds in finished.items() if seeds}
     unexplained = [run for run in runs if {str(results / name) for name in files_of_explanation(*run)} & unfinished]
-    if "assemble_report" not in last or not (failed or unexplained) or not finished:
+    if not any(job.stage == "assemble_report" for job in last) or not (failed or unexplained) or not finished:
         return []
-    reasons = {f"{name}, seed {seed}": reason_of(jobs, name, seed, since) for name, seed in failed}
-    for rule in (rule for rule in LAST_STAGES if rule in last):
-        flags = flags_of(last[rule].command)
-        if rule == "describe_networks":
-            described = dict(zip(flags["experiments"], flags["descriptions"], strict=True))
-            flags |= {"experiments": list(finished), "descriptions": [described[name] for name in finished]}
-        else:
-            flags["selected"] = [handed_on(Path(flags["selected"][0]).parent, "finished", finished)]
-            write_handed_on()
-        if rule == "assemble_report":
+    written: list[str] = []
+    for job in last:
+        if job.wildcards and job.wildcards["experiment"] not in finished:
+            continue
+        flags = flags_of(job.command)
+        if job.stage == "assemble_report":
             explained = {
                 name: [one for one in finished.get(name, []) if one in seeds and (name, one) not in unexplained]
                 for name, seeds in read_json(Path(flags["explained"][0])).items()
             }
             flags["explained"] = [handed_on(Path(flags["explained"][0]).parent, "finished_explained", explained)]
-            write_handed_on()
             flags |= {
                 key: [file for file in flags.get(key, []) if file not in unfinished] for key in ("splits", "sheets")
             }
+            reasons = {f"{name}, seed {seed}": reason_of(jobs, name, seed, since) for name, seed in failed}
             flags["failed"] = [canonical_json(reasons)]
+        flags |= _of_finished(job, flags, finished)
+        write_handed_on()
         words = [word for key, values in flags.items() if values for word in (f"--{key}", *values)]
-        subprocess.run([sys.executable, "-m", f"cxrflow.stages.{rule}", *words], env=os.environ, check=True)
-    return [output for job in last.values() for output in job.outputs]
+        subprocess.run([sys.executable, "-m", f"cxrflow.stages.{job.stage}", *words], env=os.environ, check=True)
+        written += job.outputs
+    return written
+
+
+def _of_finished(job: UnfinishedJob, flags: Mapping[str, list[str]], finished: Selected) -> dict[str, list[str]]:
+    """The flags of a stage that name trainings, without those that are not finished."""
+    if job.stage == "describe_networks":
+        described = dict(zip(flags["experiments"], flags["descriptions"], strict=True))
+        return {"experiments": list(finished), "descriptions": [described[name] for name in finished]}
+    if job.stage == "compare_experiments":
+        file = Path(flags["experiments"][0])
+        compared = {name: {**one, "seeds": finished[name]} for name, one in read_json(file).items() if name in finished}
+        splits = [path for path in flags["splits"] if Path(path).stem in {one["task"] for one in compared.values()}]
+        return {"experiments": [handed_on(file.parent, "finished_compared", compared)], "splits": splits}
+    if job.stage in ("score_claims", "assemble_report"):
+        return {"selected": [handed_on(Path(flags["selected"][0]).parent, "finished", finished)]}
+    seeds = [str(seed) for seed in finished[job.wildcards["experiment"]]]
+    if job.stage == "measure_results":
+        return {"seeds": seeds}
+    folders = {f"seed_{seed}" for seed in seeds}
+    return {"histories": [file for file in flags["histories"] if Path(file).parent.name in folders]}
 
 
 def reason_of(jobs: Sequence[UnfinishedJob], experiment: str, seed: int, since: float) -> str:

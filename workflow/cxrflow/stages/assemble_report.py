@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--open-points", type=Path, help="what the study leaves open (CSV)")
     parser.add_argument("--splits", type=Path, nargs="+", required=True, help="splits (CSV), named after their tasks")
     parser.add_argument(
+        "--evaluation", type=Path, required=True, help="folder of what is measured: EXPERIMENT.json, comparisons.json"
+    )
+    parser.add_argument(
         "--plans", type=Path, help="folder of the augmentation plans: TASK/seed_SEED/epochs_EPOCHS.parquet"
     )
     parser.add_argument(
