@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from cxrflow.claims.results import TrainingResults
 from cxrflow.claims.scorecard import SCORECARD
+from cxrflow.evaluation.experiments import Experiment, compare_experiments, measure_experiment
 from cxrflow.evaluation.metrics import metrics_of, prediction_table
 from cxrflow.evaluation.separation import separation_of
 from cxrflow.explanations.corruption import CORRUPTIONS
@@ -17,9 +18,11 @@ from cxrflow.explanations.occlusion import OCCLUSIONS
 from cxrflow.explanations.summary import summary_of
 from cxrflow.io.files import canonical_json, read_json, sha256_of_file, sha256_of_text, write_json, write_table
 from cxrflow.plotting.style import styled, write_figure
+from cxrflow.publication.join_results import measure_joined
 from cxrflow.report.inputs import (
     Inputs,
     find_trainings,
+    read_evaluation,
     read_explanations,
     read_open_points,
     read_sheets,
@@ -37,6 +40,7 @@ from cxrflow.study.models import Config
 from cxrflow.study.read import read_config
 from cxrflow.study.run import shipped_studies
 from cxrflow.study.settings import experiment_settings
+from scipy.special import softmax
 from study_config import study_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +80,9 @@ def make_results(folder: Path, config: Config, **audit: Any) -> dict[str, list[i
             make_explanation(folder, name, seed)
     write_json(folder / "networks.json", {"experiments": networks, "backbones": {}})
     classes = sorted({name for task in config.tasks.values() for name in task.classes})
+    measure_joined(
+        folder, {"experiments": {name: {"task": config.selected()[name].task} for name in selected}}, selected
+    )
     audits = {"rivals": {"findings": [], "details": made_rivals(folder)}}
     write_json(folder / "data_audit.json", {**made_audit(classes), "audits": audits, **audit})
     return selected
@@ -102,6 +109,8 @@ def made_inputs(
         rivals=read_text_table(folder / "audits/rivals.csv"),
         open_points=read_open_points(OPEN_POINTS),
         splits={path.stem: read_text_table(path) for path in sorted((folder / "split").glob("*.csv"))},
+        evaluation=read_evaluation(folder / "evaluation", find_trainings(folder / "runs", selected)),
+        comparisons=read_json(folder / "evaluation/comparisons.json"),
         plots=folder / "plots",
         sheets=read_sheets(sheets),
         study=read_study(shipped_studies() / "sha_2021/study.yaml"),
@@ -111,6 +120,22 @@ def made_inputs(
             folder / "runs", folder / "plots", config.explained(), config.embed_images != "none"
         ),
     )
+
+
+def measured(inputs: Inputs, predictions: dict[str, pd.DataFrame] | None = None) -> Inputs:
+    """Measure the trainings of the inputs again, with other predictions of all networks of some experiments."""
+    experiments = {
+        name: Experiment(
+            inputs.experiments[name]["task"],
+            trainings[0].metrics["classes"],
+            {one.seed: (predictions or {}).get(name, one.predictions) for one in trainings},
+            {},
+        )
+        for name, trainings in inputs.trainings.items()
+    }
+    evaluation = {name: measure_experiment(one, inputs.splits[one.task]) for name, one in experiments.items()}
+    comparisons = compare_experiments(experiments, inputs.splits)
+    return dataclasses.replace(inputs, evaluation=evaluation, comparisons=comparisons)
 
 
 def changed(inputs: Inputs, path: str, value: Any) -> Inputs:
@@ -175,6 +200,9 @@ def make_run(folder: Path, name: str, settings: dict[str, Any], seed: int) -> No
     predictions = prediction_table(test, probabilities, classes)
     metrics = {**metrics_of(predictions, classes, settings["positive"]), "selected_epoch": tested_epoch(settings)}
     write_table(place / "predictions.csv", predictions)
+    validation = split[split["subset"] == "validation"]
+    scores = generator.normal(size=(len(validation), len(classes)))
+    write_table(place / "validation_predictions.csv", prediction_table(validation, softmax(scores, axis=1), classes))
     metrics |= {"training": identity, "predictions_sha256": sha256_of_file(place / "predictions.csv")}
     write_json(place / "metrics.json", metrics)
 

@@ -9,9 +9,11 @@ import xml.etree.ElementTree as ET
 from html import unescape
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from cxrflow.claims.model import KINDS, VERDICTS
 from cxrflow.claims.scorecard import headline
+from cxrflow.evaluation.experiments import measure_experiment, read_experiment
 from cxrflow.io.errors import UserError
 from cxrflow.io.files import write_json, write_table
 from cxrflow.report import scorecard
@@ -21,8 +23,9 @@ from cxrflow.report.inputs import read_sheets
 from cxrflow.report.page import render_page
 from cxrflow.report.repeat import DERIVED, overlay_of
 from cxrflow.report.tables import head_words, training_words
-from cxrflow.report.words import number, percent, thousands
+from cxrflow.report.words import number, percent_range, thousands
 from cxrflow.stages import assemble_report
+from cxrflow.statistics.intervals import wilson_interval
 from cxrflow.study.read import read_config
 from cxrflow.study.settings import experiment_settings, whole_settings
 from made_results import (
@@ -35,6 +38,7 @@ from made_results import (
     made_scorecard,
     make_results,
     make_sheet,
+    measured,
     with_contents,
 )
 from study_config import study_config
@@ -148,7 +152,7 @@ def test_the_page_fetches_and_runs_nothing(html):
     assert all(address.startswith("#") for address in page.attributes("href"))
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert not re.search(r"url\(|@import|http-equiv", html)
-    assert len(html) < 1_500_000
+    assert len(html) < 3_000_000
 
 
 def test_the_sections_come_in_their_order(html):
@@ -169,21 +173,24 @@ def test_research_only_is_stated_at_the_top_at_the_results_and_at_the_foot(html)
 
 def test_test_results_are_those_of_the_files(inputs, html):
     for name, runs in inputs.trainings.items():
-        section = html[html.index(f'aria-label="Test results of {name} by seed"') :]
-        rows = re.findall(r"<tr>(.*?)</tr>", section[: section.index("</tbody>")])[1:]
-        assert len(rows) == len(runs)
-        for row, run in zip(rows, runs, strict=True):
+        section = html[html.index(f'aria-label="Test results of {name} by seed') :]
+        rows = re.findall(r"<tr>(.*?)</tr>", section[: section.index("</tbody>")], re.DOTALL)[1:]
+        assert len(rows) == len(runs) + (len(runs) > 1)  # and the ensemble
+        for row, run in zip(rows, runs, strict=False):
             cells = [unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)]
             metrics = run.metrics
-            assert cells[:3] == [
-                str(run.seed),
-                f"{metrics['correct']} of {metrics['images']}",
-                percent(metrics["accuracy"]),
-            ]
-            assert cells[4:6] == [percent(metrics["balanced_accuracy"]), number(metrics["loss"])]
+            low, high = wilson_interval(metrics["correct"], metrics["images"])  # patients are not known
+            right = f"{metrics['correct']} of {metrics['images']}"
+            assert cells[:2] == [str(run.seed), f"{right} ({percent_range(low, high, 0)})"]
+            assert cells[2].startswith(f"{metrics['balanced_accuracy']:.2f} (") and " to " in cells[2]
+            assert cells[4] == f"{metrics['loss']:.2f}"
             assert cells[-1] == str(metrics["selected_epoch"])
-            if metrics["positive"]:
-                assert cells[6:8] == [percent(metrics["sensitivity"]), percent(metrics["specificity"])]
+        section = html[html.index('aria-label="By class', html.index(f'aria-label="Test results of {name} by seed')) :]
+        rows = re.findall(r"<tr>(.*?)</tr>", section[: section.index("</tbody>")], re.DOTALL)[1:]
+        for row, (label, of) in zip(rows, inputs.median_run(name).metrics["per_class"].items(), strict=True):
+            cells = [unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)]
+            assert re.sub("<.*?>", "", cells[0]).startswith(label)
+            assert cells[1].startswith(f"{round(of['sensitivity'] * of['images'])} of {of['images']} (")
 
 
 def test_confusion_matrices_of_all_seeds_are_those_of_the_files(inputs, html):
@@ -461,24 +468,25 @@ def constant_network(run, images=(1, 100)):
 def test_outside_problem_15_baseline_and_balanced_accuracy_are_beside_the_accuracy(inputs):
     name = "binary_inception_v3"
     runs = {**inputs.trainings, name: [constant_network(run) for run in inputs.trainings[name]]}
-    constant = dataclasses.replace(inputs, trainings=runs)
+    images = [f"image {place}" for place in range(101)]
+    table = {"class": ["covid", *["normal"] * 100], "predicted": "normal", "p_covid": 0.1, "p_normal": 0.9}
+    always_normal = {name: pd.DataFrame(table, index=images)}
+    constant = measured(dataclasses.replace(inputs, trainings=runs), always_normal)
     summary = summary_of(constant)
-    assert (
-        f"{name} 99.0 % of 101 (median of 2 seeds; 99.0 %; balanced accuracy 50.0 %; always predicting normal: 99.0 %)"
-        in summary
-    )
+    assert f"{name} 99.0 % of 101 (mean of 2 seeds; 99.0 %; no interval; " in summary
+    beside = "balanced accuracy 50.0 %; always predicting normal: 99.0 %)"
+    assert beside in summary
     expected = (
         f"{name} predicts normal for every test image (seeds 0 and 1): the network does not distinguish the classes."
     )
     assert expected in summary and "predicts" not in summary_of(inputs)
     words = words_of(render_page(constant, PAGE))
-    assert (
-        "The largest class, normal, has 100 of the 101 test images: always predicting it gets 99.0 % right. "
-        "Balanced accuracy, the mean sensitivity of the classes: 50.0 %." in words
-    )
+    assert "always predicting normal, the largest class: 100 of 101 right (99.0 %, 95 to 100 %)" in words
+    assert "balanced accuracy, the mean sensitivity of the classes: 0.50 (" in words
     one = dataclasses.replace(constant, trainings={**runs, name: runs[name][1:]})
-    text = "100 of 101 (99.0 %; balanced accuracy 50.0 %; always predicting normal: 99.0 %)"
-    assert f"{name} {text}" in summary_of(one) and "for every test image (seed 1)" in summary_of(one)
+    one = measured(one, always_normal)
+    assert f"{name} 100 of 101 (99.0 %; 95 % interval 95 to 100 %; {beside}" in summary_of(one)
+    assert "for every test image (seed 1)" in summary_of(one)
 
 
 def test_outside_problem_15_the_backbones_side_by_side_have_both_too(inputs):
@@ -725,6 +733,13 @@ def run_main(monkeypatch, folder, config, selected, report, **changes):
     write_json(handed_on / "settings.json", whole_settings(config))
     write_json(handed_on / "selected.json", selected)
     write_json(handed_on / "explained.json", config.explained())
+    evaluation = folder / "evaluation"
+    if selected == {"binary_inception_v3": [0]}:
+        evaluation = report.parent / "evaluation"
+        results = pd.read_csv(folder / "split/binary.csv", dtype=str, keep_default_na=False)
+        one = read_experiment(folder / "runs/binary_inception_v3", [0], "binary", ["covid", "normal"], results)
+        write_json(evaluation / "binary_inception_v3.json", measure_experiment(one, results))
+        write_json(evaluation / "comparisons.json", [])
     arguments = {
         "settings": handed_on / "settings.json",
         "explained": handed_on / "explained.json",
@@ -732,6 +747,7 @@ def run_main(monkeypatch, folder, config, selected, report, **changes):
         "runs": folder / "runs",
         "plots": folder / "plots",
         "networks": folder / "networks.json",
+        "evaluation": evaluation,
         "audit": folder / "data_audit.json",
         "rivals": folder / "audits/rivals.csv",
         "open-points": OPEN_POINTS,
@@ -772,6 +788,9 @@ def test_errors_name_each_file(results, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"binary\.json: missing; run plot_augmentation"):
         absent = str(tmp_path / "binary.json")
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", sheets=absent)
+    with pytest.raises(UserError, match=r"binary_inception_v3\.json: of other seeds or predictions"):
+        other = {"evaluation": folder / "evaluation"}
+        run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", **other)
     with pytest.raises(UserError, match=r"explanations\.svg: missing"):
         run_main(monkeypatch, folder, config, {"binary_inception_v3": [0]}, tmp_path / "a.html", plots=tmp_path)
     with pytest.raises(UserError, match=r"curves\.svg: missing"):

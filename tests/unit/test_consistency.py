@@ -206,6 +206,7 @@ def read_for_report(results: Path, config: Config) -> None:
         rivals=results / "audits/rivals.csv",
         open_points=OPEN_POINTS,
         splits=sorted((results / "split").glob("*.csv")),
+        evaluation=results / "evaluation",
         study=ROOT / "studies/sha_2021/study.yaml",
     )
 

@@ -55,7 +55,7 @@ def list_files(folder: Path) -> list[str]:
 def test_what_is_published(published: Path) -> None:
     run = f"runs/{NAME}/seed_0"
     plots = f"plots/{NAME}/seed_0"
-    tables = ("embedding.csv", "history.csv", "predictions.csv", "timing.csv")
+    tables = ("embedding.csv", "history.csv", "predictions.csv", "timing.csv", "validation_predictions.csv")
     records = ("explanations.json", "metrics.json", "separation.json", "training.json")
     assert list_files(published) == sorted(
         [
@@ -63,7 +63,9 @@ def test_what_is_published(published: Path) -> None:
             "audits/rivals.csv",
             "config.json",
             "data_audit.json",
+            *(f"evaluation/{name}" for name in (f"{NAME}.csv", f"{NAME}.json", "comparisons.json")),
             "networks.json",
+            f"plots/{NAME}/evaluation.svg",
             "report/index.html",
             "scorecard.csv",
             "split/binary.csv",

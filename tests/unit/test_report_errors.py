@@ -18,7 +18,7 @@ from cxrflow.report.page import render_page
 from cxrflow.report.words import with_interval
 from cxrflow.study.models import explained_seeds
 from cxrflow.study.settings import whole_settings
-from made_results import ROOT, made_config, made_inputs, make_results, with_contents
+from made_results import ROOT, made_config, made_inputs, make_results, measured, with_contents
 
 PAGE = ROOT / "workflow/report/page"
 NAME = "binary_inception_v3"
@@ -128,7 +128,7 @@ def test_no_error_is_stated_with_its_denominator(inputs: Inputs, seeds: int) -> 
         with_contents(one, predictions=one.predictions.assign(predicted=one.predictions["class"]))
         for one in inputs.trainings[NAME][:seeds]
     ]
-    perfect = dataclasses.replace(inputs, trainings={NAME: trainings})
+    perfect = measured(dataclasses.replace(inputs, trainings={NAME: trainings}))
     (gallery,) = error_galleries(perfect)
     assert gallery["rows"] == [] and gallery["wrong_predictions"] == 0
     part = text_of(section(render_page(perfect, PAGE), "errors"))

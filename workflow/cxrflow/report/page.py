@@ -133,13 +133,16 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
 
 
 def figures(inputs: Inputs) -> dict[str, dict[str, str]]:
-    """Experiment to the plots of its median run, each as a `data:` address.
+    """Experiment to its own plot and those of its median run, each as a `data:` address.
 
     Raises:
         UserError: plots are missing, one message each.
     """
     places = {
-        name: {plot: inputs.plots / name / f"seed_{inputs.median_run(name).seed}" / f"{plot}.svg" for plot in PLOTS}
+        name: {
+            "evaluation": inputs.plots / name / "evaluation.svg",
+            **{plot: inputs.plots / name / f"seed_{inputs.median_run(name).seed}" / f"{plot}.svg" for plot in PLOTS},
+        }
         for name in inputs.trainings
     }
     files = [file for by_plot in places.values() for file in by_plot.values()]

@@ -5,7 +5,6 @@ from typing import Any
 
 from cxrflow.report.inputs import Inputs
 from cxrflow.report.scorecard import stated_outcomes
-from cxrflow.report.words import picture_address
 
 OF_SEEDS = ("accuracy", "balanced_accuracy", "macro_auroc", "log_loss")
 OF_CLASSES = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "average_precision")
@@ -44,7 +43,6 @@ def result_tables(inputs: Inputs, rivals: Sequence[Mapping[str, Any]]) -> Iterat
         measured, shown = inputs.evaluation[name], inputs.median_run(name)
         median = next(run for run in measured["runs"] if run["seed"] == shown.seed)
         images = shown.metrics["images"]
-        figure = inputs.plots / name / "evaluation.svg"
         yield {
             "experiment": name,
             "seed": shown.seed,
@@ -73,7 +71,6 @@ def result_tables(inputs: Inputs, rivals: Sequence[Mapping[str, Any]]) -> Iterat
             "thresholds": measured["thresholds"],
             "prevalences": measured["prevalences"],
             "stated": stated_outcomes(inputs, name),
-            "figure": picture_address(figure),
             "matrices": [(one.seed, one.metrics) for one in trainings],
         }
 
