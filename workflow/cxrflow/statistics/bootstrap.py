@@ -131,8 +131,9 @@ def mean_interval(values: ArrayLike, classes: ArrayLike, groups: ArrayLike | Non
     In each class, which keeps its share of the images, patients get random weights (a Dirichlet distribution) instead of being
     drawn with replacement. Two more patients, one with the value 0 and one with 1, have a weight of 1/2 divided by the number
     of classes: without them, intervals of few patients or of means near 0 or 1 are too narrow (coverage down to 86 %), and a
-    mean of exactly 1 would have none. For 0 and 1 in one class, one image a patient, it is Jeffreys' interval. It is extended
-    to the mean itself where this is outside. benchmarks/coverage.py measures its coverage.
+    mean of exactly 1 would have none. In several classes, weights of few patients vary slightly more, since the variance
+    within each class is estimated. For 0 and 1 in one class, one image a patient, it is Jeffreys' interval. It is extended to
+    the mean itself where this is outside. benchmarks/coverage.py measures its coverage.
 
     Sources: D. B. Rubin, "The Bayesian bootstrap", Ann. Stat. 9 (1981); P. Muliere and P. Secchi, "Bayesian nonparametric
     predictive inference and bootstrap techniques", Ann. Inst. Stat. Math. 48 (1996).
@@ -159,7 +160,8 @@ def mean_interval(values: ArrayLike, classes: ArrayLike, groups: ArrayLike | Non
         added = sizes.mean()
         sums = np.append(np.bincount(group, numbers[own]), [0, added])
         sizes = np.append(sizes, [added, added])
-        shape = np.append(np.ones(len(sizes) - 2), np.full(2, 0.5 / len(present)))
+        of_patient = max(0.5, 1 - 2 * (1 - 1 / len(present)) / (len(sizes) - 2))
+        shape = np.append(np.full(len(sizes) - 2, of_patient), np.full(2, 0.5 / len(present)))
         for start in range(0, DRAWS, DRAWS_AT_ONCE):
             weights = random.standard_gamma(shape, (DRAWS_AT_ONCE, len(shape)))
             means[start : start + DRAWS_AT_ONCE] += own.mean() * (weights @ sums) / (weights @ sizes)
