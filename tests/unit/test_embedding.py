@@ -110,7 +110,7 @@ def test_perplexities_are_below_the_number_of_images() -> None:
 def test_few_images_have_no_quality() -> None:
     features = clusters()[:10]
     quality = map_quality(features, tsne_map(features, TSNE), TSNE)
-    assert quality["left_out"] == "all numbers: 10 images are too few for 5 neighbours"
+    assert quality["left_out"] == "all numbers, since 10 images are too few for 5 neighbours"
     assert quality["trustworthiness"] is None and quality["perplexities"] is None
 
 
@@ -121,7 +121,7 @@ def test_many_images_are_not_mapped_again(monkeypatch: pytest.MonkeyPatch) -> No
     quality = map_quality(points.astype(np.float32), points.astype(np.float32), TSNE)
     assert (quality["images"], quality["trustworthiness"], quality["continuity"]) == (30, 1, 1)
     assert quality["other_seeds"] is None and quality["perplexities"] is None
-    assert quality["left_out"] == "other seeds and perplexities: 48 images are more than 30"
+    assert quality["left_out"] == "other seeds and perplexities, since 48 images are more than 30"
 
 
 # ---- rivals -----------------------------------------------------------------------------------------------------------

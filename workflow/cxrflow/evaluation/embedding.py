@@ -88,10 +88,10 @@ def map_quality(
     quality: dict[str, Any] = {"k": k, "images": min(count, MOST_MAPPED_AGAIN)}
     quality |= dict.fromkeys(("trustworthiness", "continuity", "other_seeds", "perplexities", "left_out"))
     if count <= 2 * k:
-        return {**quality, "left_out": f"all numbers: {count} images are too few for {k} neighbours"}
+        return {**quality, "left_out": f"all numbers, since {count} images are too few for {k} neighbours"}
     if count > MOST_MAPPED_AGAIN:
         sample = np.random.default_rng(settings["seed"]).choice(count, MOST_MAPPED_AGAIN, replace=False)
-        reason = f"other seeds and perplexities: {count:,} images are more than {MOST_MAPPED_AGAIN:,}"
+        reason = f"other seeds and perplexities, since {count:,} images are more than {MOST_MAPPED_AGAIN:,}"
         return {**quality, **neighbours_kept(features[sample], found[sample], k), "left_out": reason}
     kept = neighbours_kept(features, found, k)
     configured = settings["perplexity"]
