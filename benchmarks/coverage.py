@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from cxrflow.io.command import stage_parser
 from cxrflow.statistics.auroc import auroc_interval
-from cxrflow.statistics.bootstrap import mean_loss_interval, metric_interval
+from cxrflow.statistics.bootstrap import mean_interval, mean_loss_interval, metric_interval
 from cxrflow.statistics.comparison import compare_over_seeds, exact_mcnemar
 from cxrflow.statistics.folds import corrected_t_test, fold_mean_interval
 from cxrflow.statistics.intervals import (
@@ -328,6 +328,27 @@ def losses_table(draws: int) -> Iterator[str]:
                 yield f"{len(sizes):8}  {mean}, {spread}  {correlation:5}  {shown(inside)}"
 
 
+def means_table(draws: int) -> Iterator[str]:
+    """Shares among five neighbours: binomial numbers, with a beta distribution of probabilities between patients."""
+    yield "classes  patients  share  mean_interval of one class  of all"
+    for classes in (1, 4, 12):
+        for patients in (6, 10, 30, 100):
+            for share, spread in ((0.5, 2.0), (0.8, 1.0), (0.95, 0.5), (0.98, 0.5)):
+                random = np.random.default_rng(3)
+                of_one: list[bool | None] = []
+                of_all: list[bool | None] = []
+                sizes = ([4, 3, 2, 2] + [1] * patients)[:patients] * classes
+                group = np.repeat(np.arange(len(sizes)), sizes)
+                label = group // patients
+                for _ in range(draws // 10):
+                    alike = random.beta(share * spread, (1 - share) * spread, len(sizes))[group]
+                    values = random.binomial(5, alike) / 5
+                    one = label == 0
+                    of_one.append(contains(share, mean_interval, values[one], label[one], group[one]))
+                    of_all.append(contains(share, mean_interval, values, label, group))
+                yield f"{classes:7}  {patients:8}  {share:5}  {shown(of_one):>26}  {shown(of_all)}"
+
+
 def folds_table(draws: int) -> Iterator[str]:
     """A nearest-mean classifier in five folds, repeated four times; the truth is its accuracy after as many images."""
     yield "images  distance  coverage of fold_mean_interval  size of corrected_t_test"
@@ -424,6 +445,7 @@ TABLES: dict[str, Callable[[int], Iterator[str]]] = {
     "metrics": metrics_table,
     "auroc": auroc_table,
     "losses": losses_table,
+    "means": means_table,
     "folds": folds_table,
     "outcomes": outcomes_table,
     "decided": decided_table,

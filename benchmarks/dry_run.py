@@ -36,7 +36,10 @@ SHAPE = {
         ["split.csv", *(f"pixels/{n}.npy" for n in range(8)), "runs/{seed}/model.keras"],
         ["runs/{seed}/features.npz"],
     ),
-    "embed": (["runs/{seed}/features.npz"], ["runs/{seed}/embedding.csv", "runs/{seed}/separation.json"]),
+    "embed": (
+        ["runs/{seed}/features.npz", "split.csv", *(f"pixels/{n}.npy" for n in range(8))],
+        ["runs/{seed}/embedding.csv", "runs/{seed}/separation.json"],
+    ),
     "plot_curves": (["runs/{seed}/history.csv", "runs/{seed}/training.json"], ["plots/{seed}/curves.svg"]),
     "plot_confusion": (["runs/{seed}/metrics.json"], ["plots/{seed}/confusion.svg"]),
     "plot_embedding": (["runs/{seed}/embedding.csv", "runs/{seed}/separation.json"], ["plots/{seed}/embedding.svg"]),

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from cxrflow.evaluation.embedding import tsne_map
 from cxrflow.evaluation.metrics import (
     EARLIER_LEAST_PROBABILITY,
     beside_accuracy,
@@ -25,10 +26,10 @@ from cxrflow.evaluation.predict import (
 )
 from cxrflow.evaluation.separation import separation_of
 from cxrflow.io.errors import UserError
-from cxrflow.stages.embed_features import embed_features
 from cxrflow.stages.embed_features import main as embed_main
 from cxrflow.stages.evaluate_model import in_one_line
 from cxrflow.stages.plot_embedding import main as plot_main
+from feature_files import write_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as peer
@@ -290,8 +291,8 @@ TSNE = {"perplexity": 5, "initialisation": "pca", "learning_rate": "auto", "seed
 
 def test_tsne_is_the_same_twice_and_keeps_clusters_apart() -> None:
     features, classes = clusters(50)
-    first = embed_features(features.astype(np.float32), TSNE)
-    np.testing.assert_array_equal(first, embed_features(features.astype(np.float32), TSNE))
+    first = tsne_map(features.astype(np.float32), TSNE)
+    np.testing.assert_array_equal(first, tsne_map(features.astype(np.float32), TSNE))
     assert first.shape == (36, 2)
     assert peer.silhouette_score(first, classes) > 0.5
 
@@ -300,7 +301,7 @@ def test_tsne_is_the_same_twice_and_keeps_clusters_apart() -> None:
 def test_perplexity_must_be_below_the_number_of_images(perplexity: int) -> None:
     features, _ = clusters(1)
     with pytest.raises(UserError, match=rf"tsne.perplexity: {perplexity} is not below the number of images, 36"):
-        embed_features(features.astype(np.float32), {**TSNE, "perplexity": perplexity})
+        tsne_map(features.astype(np.float32), {**TSNE, "perplexity": perplexity})
 
 
 @pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e20, 1e36])
@@ -308,21 +309,21 @@ def test_perplexity_must_be_below_the_number_of_images(perplexity: int) -> None:
 def test_outside_problem_17_tsne_of_tiny_and_huge_features(scale: float, initialisation: str) -> None:
     """Their squares do not fit into 32 bits: scikit-learn's t-SNE crashed or mapped all points to one place."""
     features, classes = clusters(50)
-    found = embed_features((features * scale).astype(np.float32), {**TSNE, "initialisation": initialisation})
+    found = tsne_map((features * scale).astype(np.float32), {**TSNE, "initialisation": initialisation})
     assert np.isfinite(found).all() and peer.silhouette_score(found, classes) > 0.5
 
 
 @pytest.mark.parametrize("initialisation", ["pca", "random"])
 def test_outside_problem_17_tsne_of_one_feature(initialisation: str) -> None:
     features, classes = clusters(50)
-    found = embed_features(features[:, :1].astype(np.float32), {**TSNE, "initialisation": initialisation})
+    found = tsne_map(features[:, :1].astype(np.float32), {**TSNE, "initialisation": initialisation})
     assert found.shape == (36, 2) and peer.silhouette_score(found, classes) > 0.5
 
 
 def test_outside_problem_17_features_of_ordinary_size_are_not_rescaled() -> None:
     features = clusters(50)[0].astype(np.float32)
     wanted = TSNE_OF_SCIKIT_LEARN(perplexity=5, init="pca", random_state=0).fit_transform(features)
-    np.testing.assert_array_equal(embed_features(features, TSNE), wanted)
+    np.testing.assert_array_equal(tsne_map(features, TSNE), wanted)
 
 
 @pytest.mark.parametrize("kind", UNDECIDED)
@@ -341,7 +342,9 @@ def test_outside_problem_17_meaningless_features_have_no_map(
         training="0123456789abcdef",
     )
     files = {name: str(tmp_path / name) for name in ("embedding.csv", "separation.json", "map.svg")}
-    asked = ["embed_features", "--features", str(tmp_path / "features.npz"), "--settings", json.dumps({"tsne": TSNE})]
+    inputs = write_images(tmp_path, table["image"].tolist())
+    asked = ["embed_features", "--features", str(tmp_path / "features.npz"), *inputs]
+    asked += ["--settings", json.dumps({"tsne": TSNE})]
     asked += ["--embedding", files["embedding.csv"], "--separation", files["separation.json"]]
     monkeypatch.setattr("sys.argv", asked)
     embed_main()

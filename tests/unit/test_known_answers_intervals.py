@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 from cxrflow.statistics.auroc import auroc_interval, clustered_delong
-from cxrflow.statistics.bootstrap import drawn_confusions, mean_loss_interval, metric_interval, resampled_patients
+from cxrflow.statistics.bootstrap import (
+    drawn_confusions,
+    mean_interval,
+    mean_loss_interval,
+    metric_interval,
+    resampled_patients,
+)
 from cxrflow.statistics.folds import corrected_t_test, corrected_variance, fold_mean_interval
 from cxrflow.statistics.intervals import (
     UndefinedError,
@@ -195,6 +201,35 @@ def test_known_answer_macro_f1_of_perfect_predictions_is_not_1_to_1():
     np.testing.assert_allclose(matrices.sum(axis=2), 9)
     with pytest.raises(UndefinedError, match="not defined for these images"):
         metric_interval(lambda m: label_metrics(m)["kappa"], np.zeros(5, int), np.zeros(5, int), 2)
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 10), (10, 10), (3, 10), (45, 60), (59, 60)])
+def test_known_answer_mean_interval_of_0_and_1_is_jeffreys(right, images):
+    found = mean_interval(np.arange(images) < right, np.zeros(images))
+    low, high = beta.ppf([0.025, 0.975], right + 0.5, images - right + 0.5)
+    assert found.low == pytest.approx(0 if right == 0 else low, abs=0.012)
+    assert found.high == pytest.approx(1 if right == images else high, abs=0.012)
+    assert (found.method, found.counts) == ("Bayesian patient bootstrap", f"{images} images")
+
+
+def test_known_answer_mean_interval_is_near_scipys_bootstrap_of_patients_in_each_class():
+    random = np.random.default_rng(6)
+    values = [random.binomial(5, share, 150) / 5 for share in (0.3, 0.8)]
+    theirs = bootstrap(values, lambda *classes: np.mean(np.r_[classes]), method="percentile", n_resamples=3000, rng=1)
+    classes, patients = np.repeat([0, 1], 150), np.arange(300)
+    once = mean_interval(np.r_[*values], classes)
+    assert (once.low, once.high) == pytest.approx(theirs.confidence_interval, abs=0.004)
+    copies = mean_interval(np.repeat(np.r_[*values], 4), np.repeat(classes, 4), np.repeat(patients, 4))
+    assert (copies.low, copies.high) == pytest.approx((once.low, once.high))
+    assert copies.counts == "1200 images of 300 patients"
+    with pytest.raises(UndefinedError, match="no images"):
+        mean_interval([], [])
+
+
+def test_known_answer_mean_interval_of_many_perfect_classes_is_that_of_one():
+    """With a whole prior in each of 20 classes, the interval would end at 0.95."""
+    found = mean_interval(np.ones(200), np.repeat(np.arange(20), 10))
+    assert found.high == 1 and found.low == pytest.approx(beta.ppf(0.025, 200.5, 0.5), abs=0.005)
 
 
 def test_known_answer_loss_interval_is_above_0_and_near_scipys():

@@ -73,6 +73,7 @@ for _task, _classes in CLASSES.items():
     }
     READS |= {f"{rule} {_task} 0": {f"{before} {_task} 0" for before in reads} for rule, reads in RUN_READS.items()}
     READS[f"evaluate_model {_task} 0"] |= {f"split_images {_task}", *_pixels}
+    READS[f"embed_features {_task} 0"] |= {"index_images", *_pixels}
     READS["score_claims"] |= {f"{rule} {_task} 0" for rule in ("train_model", "evaluate_model", "embed_features")}
 READS["audit_data"] = {job for job in READS if job.startswith(("index_", "split_", "cache_"))}
 READS["describe_networks"] = {f"check_network {task}" for task in CLASSES}

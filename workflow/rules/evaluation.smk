@@ -1,6 +1,6 @@
 # Evaluation of trained networks: predictions and metrics on the test images, features, t-SNE, explanations, and their plots.
 #
-# Requires: runs/{experiment}/seed_{seed}/ model.keras, history.csv, training.json; the task's split and pixels
+# Requires: runs/{experiment}/seed_{seed}/ model.keras, history.csv, training.json; the task's split and pixels; images.parquet
 # Makes:    runs/…/ predictions.csv, validation_predictions.csv, metrics.json, features.npz, embedding.csv, separation.json;
 #           evaluation/ {experiment}.json, {experiment}.csv, comparisons.json; plots/{experiment}/evaluation.svg;
 #           plots/{experiment}/seed_{seed}/ curves.svg, confusion.svg, embedding.svg;
@@ -218,11 +218,13 @@ rule extract_features:
 
 
 rule embed_features:
-    """Map features with t-SNE, and measure how well the classes separate."""
+    """Map features with t-SNE, and measure how well the classes separate, compared with chance and with trivial rivals."""
     message:
         "Map the features of {wildcards.experiment}, seed {wildcards.seed}, with t-SNE."
     input:
         features=rules.extract_features.output.features,
+        images=rules.index_images.output.images,
+        pixels=pixels_of,
     output:
         embedding=RESULTS / "runs/{experiment}/seed_{seed}/embedding.csv",
         separation=RESULTS / "runs/{experiment}/seed_{seed}/separation.json",
@@ -244,6 +246,8 @@ rule embed_features:
         """
         python -m cxrflow.stages.embed_features \
             --features {input.features:q} \
+            --images {input.images:q} \
+            --pixels {input.pixels:q} \
             --settings {params.settings:q} \
             --embedding {output.embedding:q} \
             --separation {output.separation:q} 2>&1 | tee {log:q}

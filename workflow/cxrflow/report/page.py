@@ -16,6 +16,7 @@ from cxrflow.report.audits import audit_rows, rival_tables, without_leaks
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.errors import error_galleries
 from cxrflow.report.explanations import explanation_views, unexplained
+from cxrflow.report.features import separation_tables
 from cxrflow.report.inputs import PLOTS, SUBSETS, Inputs
 from cxrflow.report.readings import readings_in_use
 from cxrflow.report.repeat import (
@@ -33,7 +34,6 @@ from cxrflow.report.tables import (
     backbones_side_by_side,
     experiment_rows,
     image_counts,
-    separation_tables,
 )
 from cxrflow.study.fields import PUBLISHED
 

@@ -155,34 +155,3 @@ def _median(values: list[float | None]) -> float | None:
     """The median of the values that are not None."""
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None
-
-
-def separation_tables(inputs: Inputs) -> Iterator[dict[str, Any]]:
-    """How well the classes separate in the last hidden layer: one table per experiment, one row per seed."""
-    for name, trainings in inputs.trainings.items():
-        shown = inputs.median_run(name)
-        first = shown.separation
-        order = [name for name in shown.metrics["classes"] if name in first["neighbour_shares"]]
-        yield {
-            "experiment": name,
-            "seed": shown.seed,
-            "k": first["k"],
-            "of": first["of"],
-            "classes": order,
-            "shares": [(one, [first["neighbour_shares"][one][other] for other in order]) for one in order],
-            "pairs": [(" and ".join(pair.split("|")), share) for pair, share in first["pairs"].items()],
-            "rows": [{**training.separation, "seed": training.seed} for training in trainings],
-            "remarks": [
-                (training.seed, remark)
-                for training in trainings
-                for remark in _remarks_on_features(training.separation)
-            ],
-        }
-
-
-def _remarks_on_features(separation: dict[str, Any]) -> Iterator[str]:
-    """The reasons for a missing map or missing numbers; files of earlier versions have none."""
-    if no_map := separation.get("no_map"):
-        yield f"no t-SNE map: {no_map}"
-    if reason := separation.get("not_judged"):
-        yield f"how the classes separate is not judged: {reason}"
