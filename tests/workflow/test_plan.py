@@ -21,7 +21,13 @@ RUN = (
     "plot_confusion",
     "plot_embedding",
 )
-ONCE = {"make_phantoms": 1, "index_images": 1, "audit_data": 1, "describe_networks": 1, "assemble_report": 1, "all": 1}
+ONCE = dict.fromkeys(
+    (
+        *("make_phantoms", "index_images", "audit_data", "describe_networks"),
+        *("compare_experiments", "assemble_report", "all"),
+    ),
+    1,
+)
 
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -32,7 +38,7 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
         **ONCE,
         **dict.fromkeys(RUN, runs),
         "split_images": tasks,
-        "check_network": others.pop("networks", runs),
+        **dict.fromkeys(("check_network", "measure_results", "plot_evaluation"), others.pop("networks", runs)),
         "plot_augmentation": tasks,
         "cache_pixels": pixels,
     }

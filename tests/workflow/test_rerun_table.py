@@ -74,11 +74,19 @@ for _task, _classes in CLASSES.items():
     READS |= {f"{rule} {_task} 0": {f"{before} {_task} 0" for before in reads} for rule, reads in RUN_READS.items()}
     READS[f"evaluate_model {_task} 0"] |= {f"split_images {_task}", *_pixels}
     READS[f"embed_features {_task} 0"] |= {"index_images", *_pixels}
+    READS[f"measure_results {_task}"] = {
+        f"split_images {_task}",
+        *(f"{rule} {_task} 0" for rule in ("train_model", "evaluate_model")),
+    }
+    READS[f"plot_evaluation {_task}"] = {f"measure_results {_task}", f"train_model {_task} 0"}
     READS["score_claims"] |= {f"{rule} {_task} 0" for rule in ("train_model", "evaluate_model", "embed_features")}
 READS["audit_data"] = {job for job in READS if job.startswith(("index_", "split_", "cache_"))}
 READS["describe_networks"] = {f"check_network {task}" for task in CLASSES}
 READS["score_claims"] |= {"audit_data", "describe_networks"}
-READS["assemble_report"] = {job for job in READS if job.startswith(("plot_", "split_", "score_"))}
+READS["compare_experiments"] = {job for job in READS if job.startswith(("split_", "train_model", "evaluate_model"))}
+READS["assemble_report"] = {
+    job for job in READS if job.startswith(("plot_", "split_", "score_", "measure_", "compare_"))
+}
 REPORTS = {"score_claims", "assemble_report"}
 
 
@@ -328,7 +336,8 @@ STAGES = (
     *("plan_augmentation", "plot_augmentation"),
     *("check_network", "describe_networks"),
     *("train_model", "evaluate_model", "extract_features", "embed_features"),
-    *("plot_curves", "plot_confusion", "plot_embedding"),
+    *("measure_results", "compare_experiments"),
+    *("plot_curves", "plot_confusion", "plot_embedding", "plot_evaluation"),
     *("score_claims", "assemble_report"),
 )
 EDITS = [
@@ -370,7 +379,7 @@ EDITS = [
     ),
     Row(
         "the code of plotting/style.py",
-        onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding"),
+        onwards("plot_augmentation", "plot_curves", "plot_confusion", "plot_embedding", "plot_evaluation"),
         edit=body_changed("plotting/style"),
     ),
     Row("the code of io/command.py, which all import", set(READS), edit=body_changed("io/command")),
@@ -472,6 +481,9 @@ OUTPUTS = {
     "plot_curves binary 0": "plots/binary/seed_0/curves.svg",
     "plot_confusion binary 0": "plots/binary/seed_0/confusion.svg",
     "plot_embedding binary 0": "plots/binary/seed_0/embedding.svg",
+    "measure_results binary": "evaluation/binary.json",
+    "plot_evaluation binary": "plots/binary/evaluation.svg",
+    "compare_experiments": "evaluation/comparisons.json",
     "score_claims": "scorecard.csv",
     "assemble_report": "report/index.html",
 }
