@@ -56,7 +56,7 @@ def test_the_section_has_chance_intervals_rivals_and_units(inputs: Inputs) -> No
     low, high = first["intervals"]["pairs"]["covid|normal"]
     share, by_chance = (one["pairs"]["covid|normal"] for one in (first, first["chance"]))
     interval = per_cent(share) if low == high else f"{100 * low:.1f} to {per_cent(high)}"
-    expected = f"{per_cent(share)} {interval}; chance {per_cent(by_chance)} {per_cent(by_chance)}"
+    expected = f"{per_cent(share)} {interval} chance {per_cent(by_chance)} {per_cent(by_chance)}"
     assert f"covid and normal {expected}" in text
 
 
