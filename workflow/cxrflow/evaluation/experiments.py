@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrflow.evaluation.measures import (
-    Tested,
+    Predictions,
     calibration_bins,
     curve_points,
     metric_rows,
+    predictions_of,
     prevalence_rows,
-    tested,
     threshold_rows,
 )
 from cxrflow.evaluation.metrics import read_predictions
@@ -94,7 +94,7 @@ def measure_experiment(experiment: Experiment, split: pd.DataFrame) -> dict[str,
         * of the median run: `curves` and `thresholds`, `prevalences` (class to rows; classes without test images, or with all
           of them, are left out) and `calibration` (see `calibration_bins`).
     """
-    runs = {seed: tested(table, experiment.classes, split) for seed, table in experiment.predictions.items()}
+    runs = {seed: predictions_of(table, experiment.classes, split) for seed, table in experiment.predictions.items()}
     rows = {seed: metric_rows(run) for seed, run in runs.items()}
     seeds = list(runs)
     middle = seeds[median_run([float(run.is_correct.mean()) for run in runs.values()])]
@@ -124,12 +124,12 @@ def measure_experiment(experiment: Experiment, split: pd.DataFrame) -> dict[str,
     }
 
 
-def _ensemble(runs: Sequence[Tested]) -> Tested:
+def _ensemble(runs: Sequence[Predictions]) -> Predictions:
     first = runs[0]
-    return Tested(first.classes, first.truth, ensemble([run.probabilities for run in runs]), first.patients)
+    return Predictions(first.classes, first.truth, ensemble([run.probabilities for run in runs]), first.patients)
 
 
-def _over_seeds(runs: Sequence[Tested], rows: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
+def _over_seeds(runs: Sequence[Predictions], rows: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
     first, correct = runs[0], np.array([run.is_correct for run in runs])
     places = {name: place for place, name in enumerate(first.classes)}
     for same in zip(*rows, strict=True):
@@ -157,7 +157,7 @@ def _over_seeds(runs: Sequence[Tested], rows: Sequence[Sequence[Mapping[str, Any
         yield row
 
 
-def _baselines(of: Tested, split: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _baselines(of: Predictions, split: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The largest class of the test images, and guesses with the shares of the classes in the training images."""
     counts = np.bincount(of.truth, minlength=len(of.classes))
     largest = int(counts.argmax())
@@ -178,7 +178,7 @@ def _baselines(of: Tested, split: pd.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
-def _temperature(run: Tested, experiment: Experiment, seed: int) -> dict[str, Any]:
+def _temperature(run: Predictions, experiment: Experiment, seed: int) -> dict[str, Any]:
     """See `temperature_scaled`; or `reason`, why the probabilities cannot be scaled."""
     if seed not in experiment.validation:
         return {"reason": "these results have no predictions of validation images"}
@@ -207,7 +207,7 @@ def compare_experiments(
     rows: list[dict[str, Any]] = []
     for task in dict.fromkeys(one.task for one in experiments.values()):
         runs = {
-            name: {seed: tested(table, one.classes, splits[task]) for seed, table in one.predictions.items()}
+            name: {seed: predictions_of(table, one.classes, splits[task]) for seed, table in one.predictions.items()}
             for name, one in experiments.items()
             if one.task == task
         }
@@ -222,7 +222,7 @@ def compare_experiments(
     return rows
 
 
-def _compared(first: Mapping[int, Tested], second: Mapping[int, Tested]) -> dict[str, Any]:
+def _compared(first: Mapping[int, Predictions], second: Mapping[int, Predictions]) -> dict[str, Any]:
     """Two experiments: seed to predictions of the same images."""
     one, other = (_ensemble(list(side.values())).is_correct for side in (first, second))
     only_first, only_second, p_value = exact_mcnemar(one, other)

@@ -36,7 +36,7 @@ OF_LABELS = ("balanced_accuracy", "macro_f1", "weighted_f1", "kappa", "matthews"
 
 
 @dataclass(frozen=True)
-class Tested:
+class Predictions:
     """Predictions of test images by a network, or by several."""
 
     classes: Sequence[str]
@@ -78,7 +78,7 @@ class Tested:
         return None if self.patients is None else self.patients[chosen]
 
 
-def tested(predictions: pd.DataFrame, classes: Sequence[str], split: pd.DataFrame) -> Tested:
+def predictions_of(predictions: pd.DataFrame, classes: Sequence[str], split: pd.DataFrame) -> Predictions:
     """Read a table of predictions.
 
     Args:
@@ -89,7 +89,7 @@ def tested(predictions: pd.DataFrame, classes: Sequence[str], split: pd.DataFram
     places = {name: place for place, name in enumerate(classes)}
     images = [str(image) for image in predictions.index]
     is_known = "patient" in split and bool((split.loc[split["image"].isin(images), "patient"] != "").any())
-    return Tested(
+    return Predictions(
         list(classes),
         np.array([places[name] for name in predictions["class"]], dtype=np.int64),
         predictions[[f"p_{name}" for name in classes]].to_numpy(np.float64),
@@ -97,7 +97,7 @@ def tested(predictions: pd.DataFrame, classes: Sequence[str], split: pd.DataFram
     )
 
 
-def metric_rows(of: Tested) -> list[dict[str, Any]]:
+def metric_rows(of: Predictions) -> list[dict[str, Any]]:
     """Compute all metrics with their intervals.
 
     Accuracy, sensitivity, specificity and predictive values: `share_interval`. Balanced accuracy, F1, kappa and Matthews
@@ -112,7 +112,7 @@ def metric_rows(of: Tested) -> list[dict[str, Any]]:
     return [*_of_all_classes(of), *(row for place in range(len(of.classes)) for row in _of_class(of, place))]
 
 
-def _of_all_classes(of: Tested) -> Iterator[dict[str, Any]]:
+def _of_all_classes(of: Predictions) -> Iterator[dict[str, Any]]:
     yield _share_row("accuracy", None, of.is_correct, of.patients)
     draws, method = of.drawn
     for name in OF_LABELS:
@@ -130,7 +130,7 @@ def _of_all_classes(of: Tested) -> Iterator[dict[str, Any]]:
     yield {**row, "by_chance": expected_error_by_chance(largest)}
 
 
-def _of_class(of: Tested, place: int) -> Iterator[dict[str, Any]]:
+def _of_class(of: Predictions, place: int) -> Iterator[dict[str, Any]]:
     name, is_class, is_predicted = of.classes[place], of.truth == place, of.predicted == place
     yield from _four_shares(of, name, is_class, is_predicted).values()
     draws, method = of.drawn
@@ -149,7 +149,7 @@ def _of_class(of: Tested, place: int) -> Iterator[dict[str, Any]]:
 
 
 def _four_shares(
-    of: Tested, name: str, is_class: NDArray[np.bool_], is_positive: NDArray[np.bool_]
+    of: Predictions, name: str, is_class: NDArray[np.bool_], is_positive: NDArray[np.bool_]
 ) -> dict[str, dict[str, Any]]:
     shares = {
         "sensitivity": (is_class, is_positive),
@@ -163,15 +163,15 @@ def _four_shares(
     }
 
 
-def _auroc(of: Tested, place: int) -> Interval:
+def _auroc(of: Predictions, place: int) -> Interval:
     return auroc_interval(of.truth == place, of.probabilities[:, place], of.patients)
 
 
-def _average_precision(of: Tested, place: int) -> Interval:
+def _average_precision(of: Predictions, place: int) -> Interval:
     return average_precision_interval(of.truth == place, of.probabilities[:, place], of.patients)
 
 
-def _mean_of_ends(of: Tested, interval: Callable[[Tested, int], Interval]) -> Interval:
+def _mean_of_ends(of: Predictions, interval: Callable[[Predictions, int], Interval]) -> Interval:
     """The means of both ends of the intervals of all classes that have images."""
     known = [interval(of, place) for place in range(len(of.classes)) if (of.truth == place).any()]
     low, high = (float(np.mean([getattr(one, end) for one in known])) for end in ("low", "high"))
@@ -208,7 +208,7 @@ def _row(
         return {**row, "reason": str(error)}
 
 
-def curve_points(of: Tested, place: int) -> list[dict[str, float]]:
+def curve_points(of: Predictions, place: int) -> list[dict[str, float]]:
     """The points of the ROC and the precision-recall curve of a class against all others, from high to low thresholds.
 
     Args:
@@ -233,7 +233,7 @@ def curve_points(of: Tested, place: int) -> list[dict[str, float]]:
     return points
 
 
-def threshold_rows(of: Tested, place: int) -> list[dict[str, Any]]:
+def threshold_rows(of: Predictions, place: int) -> list[dict[str, Any]]:
     """Sensitivity, specificity and predictive values of a class if probabilities from a threshold on count as positive.
 
     Returns:
@@ -246,7 +246,7 @@ def threshold_rows(of: Tested, place: int) -> list[dict[str, Any]]:
     ]
 
 
-def prevalence_rows(of: Tested, place: int) -> list[dict[str, Any]]:
+def prevalence_rows(of: Predictions, place: int) -> list[dict[str, Any]]:
     """Predictive values of a class at other prevalences than that of the test images, by Bayes' theorem.
 
     Returns:
@@ -268,7 +268,7 @@ def prevalence_rows(of: Tested, place: int) -> list[dict[str, Any]]:
     return rows
 
 
-def calibration_bins(of: Tested) -> list[dict[str, Any]]:
+def calibration_bins(of: Predictions) -> list[dict[str, Any]]:
     """Compare the largest probability of each image with the share of correct predictions, in bins of 0.1.
 
     Returns:
