@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from cxrflow.io.command import stage_parser
-from cxrflow.statistics.auroc import auroc_interval
+from cxrflow.statistics.auroc import auroc_interval, average_precision_interval
 from cxrflow.statistics.bootstrap import mean_interval, mean_loss_interval, metric_interval
 from cxrflow.statistics.comparison import compare_over_seeds, exact_mcnemar
 from cxrflow.statistics.folds import corrected_t_test, fold_mean_interval
@@ -26,6 +26,7 @@ from cxrflow.statistics.predictive import decided, predictive_counts, predictive
 from cxrflow.statistics.seeds import seed_mean_interval
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 IMAGES_OF_PATIENTS = {
@@ -286,7 +287,7 @@ def metrics_table(draws: int) -> Iterator[str]:
 
 
 def auroc_table(draws: int) -> Iterator[str]:
-    yield "images  of the class  AUC  alike  auroc_interval"
+    yield "images  of the class  AUC  alike  auroc_interval  average_precision_interval"
     for images, (of_class, others) in {
         18: PATIENTS_OF_CLASSES[18],
         36: (PATIENTS_OF_CLASSES[36][0], [size for one in PATIENTS_OF_CLASSES[36][1:] for size in one]),
@@ -297,13 +298,18 @@ def auroc_table(draws: int) -> Iterator[str]:
         for auc in (0.6, 0.8, 0.9, 0.97):
             for correlation in (0.0, 0.7):
                 random = np.random.default_rng(1)
-                inside = []
+                inside, of_precision = [], []
+                many = np.random.default_rng(2).normal(size=400_000)
+                is_class = np.arange(len(many)) < len(many) * sum(of_class) / images
+                precision = average_precision_score(is_class, many + is_class * norm.ppf(auc) * np.sqrt(2))
                 for _ in range(draws // 2):
                     common = random.normal(size=len(sizes))[patients]
                     scores = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * random.normal(size=images)
                     scores += truth * norm.ppf(auc) * np.sqrt(2)
                     inside.append(contains(auc, auroc_interval, truth, scores, patients))
-                yield f"{images:6}  {sum(of_class):12}  {auc:4}  {correlation:5}  {shown(inside)}"
+                    of_precision.append(contains(precision, average_precision_interval, truth, scores, patients))
+                texts = f"{shown(inside):14}  {shown(of_precision)}"
+                yield f"{images:6}  {sum(of_class):12}  {auc:4}  {correlation:5}  {texts}"
 
 
 LOGITS = ((1, 1), (2, 2), (4, 3), (5, 2), (8, 6))
