@@ -54,7 +54,7 @@ def results_in_words(inputs: Inputs) -> list[tuple[str, str]]:
     for name, trainings in inputs.trainings.items():
         measured, metrics = inputs.evaluation[name], inputs.median_run(name).metrics
         over_seeds = measured["seeds"][0]
-        balanced = next(row["median"] for row in measured["seeds"] if row["metric"] == "balanced_accuracy")
+        balanced = next(row["mean"] for row in measured["seeds"] if row["metric"] == "balanced_accuracy")
         majority = measured["baselines"][0]
         if len(trainings) == 1:
             interval = measured["runs"][0]["metrics"][0]
