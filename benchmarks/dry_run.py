@@ -30,7 +30,7 @@ SHAPE = {
     ),
     "evaluate": (
         ["split.csv", *(f"pixels/{n}.npy" for n in range(8)), "runs/{seed}/model.keras", "runs/{seed}/training.json"],
-        ["runs/{seed}/predictions.csv", "runs/{seed}/metrics.json"],
+        ["runs/{seed}/predictions.csv", "runs/{seed}/validation_predictions.csv", "runs/{seed}/metrics.json"],
     ),
     "extract": (
         ["split.csv", *(f"pixels/{n}.npy" for n in range(8)), "runs/{seed}/model.keras"],
@@ -47,6 +47,7 @@ SHAPE = {
 }
 TRAINING_FILES = [
     *(f"runs/{{seed}}/{name}" for name in ("history.csv", "timing.csv", "training.json", "predictions.csv")),
+    "runs/{seed}/validation_predictions.csv",
     *(f"runs/{{seed}}/{name}" for name in ("metrics.json", "embedding.csv", "separation.json", "model.keras")),
     *(f"plots/{{seed}}/{name}.svg" for name in ("curves", "confusion", "embedding")),
 ]

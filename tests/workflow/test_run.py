@@ -60,6 +60,7 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
                 "timing.csv",
                 "training.json",
                 "predictions.csv",
+                "validation_predictions.csv",
                 "metrics.json",
                 "features.npz",
                 "embedding.csv",
@@ -67,6 +68,11 @@ def test_every_file_of_the_flow_is_there(results: Path) -> None:
             )
         ),
         *(f"plots/multiclass_mobilenet/seed_0/{name}.svg" for name in ("curves", "confusion", "embedding")),
+        *(
+            f"evaluation/{name}"
+            for name in ("multiclass_mobilenet.json", "multiclass_mobilenet.csv", "comparisons.json")
+        ),
+        "plots/multiclass_mobilenet/evaluation.svg",
         *(f"plots/augmentation/multiclass.{suffix}" for suffix in ("svg", "json")),
         "report/index.html",
         "logs/train_model/multiclass_mobilenet/seed_0.log",
