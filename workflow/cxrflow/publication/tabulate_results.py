@@ -30,7 +30,7 @@ def results_table(folder: Path) -> str:
     """The table of a folder and the remarks on its run: by statement if there is a scorecard, else by training."""
     lines = statements_table(folder) if (folder / "scorecard.csv").is_file() else trainings_table(folder)
     lines += ["", *(f"* {remark}" for remark in remarks_of(folder))]
-    return "\n".join([*lines, *rivals_tables(folder)]) + "\n"
+    return "\n".join([*lines, *accuracies_table(folder), *rivals_tables(folder)]) + "\n"
 
 
 def statements_table(folder: Path) -> list[str]:
@@ -78,6 +78,39 @@ def trainings_of(folder: Path) -> dict[str, list[TrainingResults]]:
         name: [TrainingResults(name, seed, folder / "runs" / name / f"seed_{seed}") for seed in seeds]
         for name, seeds in selected.items()
     }
+
+
+def accuracies_table(folder: Path) -> list[str]:
+    """A table of accuracies with intervals and baselines; no line for results of versions that did not measure these."""
+    files = {name: folder / f"evaluation/{name}.json" for name in trainings_of(folder)}
+    if not all(file.is_file() for file in files.values()):
+        return []
+    heads = [
+        "experiment",
+        "test images",
+        "accuracy, 95 % interval",
+        "range of the seeds",
+        "balanced accuracy",
+        "baselines",
+    ]
+    lines = ["", "Accuracies, of several seeds the mean, with intervals for other patients (and other seeds)", ""]
+    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, file in files.items():
+        measured = read_json(file)
+        accuracy, balanced = measured["seeds"][:2]
+        seeds = len(measured["runs"])
+        several = seeds > 1
+        interval = accuracy["interval"] if several else measured["runs"][0]["metrics"][0]
+        cells = [
+            f"**{name}** ({counted(seeds, 'seed')})",
+            measured["counts"],
+            f"{100 * accuracy['mean']:.1f} %" + (f" ({_interval(interval)})" if interval else ""),
+            f"{100 * accuracy['least']:.0f} to {100 * accuracy['most']:.0f} %" if several else "–",
+            f"{100 * balanced['mean']:.1f} %",
+            "; ".join(f"{base['description']} {100 * base['accuracy']:.0f} %" for base in measured["baselines"]),
+        ]
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return lines
 
 
 def rivals_tables(folder: Path) -> list[str]:

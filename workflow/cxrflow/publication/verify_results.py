@@ -19,17 +19,21 @@ from cxrflow.report.inputs import read_text_table
 from cxrflow.study.earlier import read_published_audit, read_published_config
 
 
-def score_published(folder: Path, claims: Path) -> pd.DataFrame:
-    """The scorecard of published results, made from their files by the rules of this version."""
+def published_results(folder: Path) -> Results:
+    """Read published results, as claims are judged by them."""
     config = read_published_config(folder)
-    results = Results(
+    return Results(
         folder=folder / "runs",
         selected=config["selected"],
         settings=config["settings"],
         networks=read_json(folder / "networks.json"),
         audit=read_published_audit(folder),
     )
-    return score(load_claims(claims), results)
+
+
+def score_published(folder: Path, claims: Path) -> pd.DataFrame:
+    """The scorecard of published results, made from their files by the rules of this version."""
+    return score(load_claims(claims), published_results(folder))
 
 
 def differing_cells(published: pd.DataFrame, recomputed: pd.DataFrame) -> list[str]:

@@ -66,7 +66,8 @@ def _draw_curves(roc: Axes, precision: Axes, results: Mapping[str, Any]) -> None
         precision.step(known["sensitivity"], known["ppv"], where="post", gid=f"precision-{place}", **style)
         precision.fill_between(known["sensitivity"], known["ppv_low"], known["ppv_high"], **band)
     roc.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
-    median = f"median run, seed {results['median_seed']}"
+    seed = f"seed {results['median_seed']}"
+    median = f"median run, {seed}" if len(results["runs"]) > 1 else seed
     for axes, title, across, up in (
         (roc, f"ROC ({median})", "1 - specificity", "sensitivity"),
         (precision, "precision-recall", "recall (sensitivity)", "precision (PPV)"),

@@ -88,7 +88,7 @@ def drawn_confusions(
         shares = np.bincount(guesses[own], minlength=classes) / own.sum()
         effective = effective_images(guesses[own] == place, patients[own])
         matrices[:, place] = random.dirichlet(shares * effective + 2 / classes**2, size=draws) * own.sum()
-    return matrices, "Dirichlet, adjusted for patients"
+    return matrices, "Dirichlet" if groups is None else "Dirichlet, adjusted for patients"
 
 
 def metric_interval(
