@@ -101,9 +101,10 @@ def settings_of(experiment):
     return experiment_settings(CONFIG, experiment)
 
 
-def runs(pattern, trainings=SELECTED):
-    """List a file of every selected training: a pattern with {experiment} and {seed}, below the results folder."""
-    return [RESULTS / pattern.format(experiment=name, seed=seed) for name in trainings for seed in trainings[name]]
+def runs(pattern, trainings=SELECTED, only=None):
+    """List a file of every selected training, or of those of one experiment: a pattern with {experiment} and {seed}."""
+    names = [only] if only else trainings
+    return [RESULTS / pattern.format(experiment=name, seed=seed) for name in names for seed in trainings[name]]
 
 
 def pixels_of(wildcards):

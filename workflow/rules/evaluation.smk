@@ -11,11 +11,6 @@
 COMPARED = {name: {"task": CONFIG.selected()[name].task, "seeds": SELECTED[name]} for name in SELECTED}
 
 
-def runs_of(wildcards, name):
-    """List a file of every selected training of an experiment."""
-    return runs(f"runs/{{experiment}}/seed_{{seed}}/{name}", {wildcards.experiment: SELECTED[wildcards.experiment]})
-
-
 rule evaluate_model:
     """Predict the test and the validation images, and compute the metrics of the test images."""
     message:
@@ -69,9 +64,11 @@ rule measure_results:
     message:
         "Measure the results of {wildcards.experiment}, with intervals."
     input:
-        predictions=lambda wildcards: runs_of(wildcards, "predictions.csv"),
-        validation=lambda wildcards: runs_of(wildcards, "validation_predictions.csv"),
-        training=lambda wildcards: runs_of(wildcards, "training.json"),
+        predictions=lambda wildcards: runs("runs/{experiment}/seed_{seed}/predictions.csv", only=wildcards.experiment),
+        validation=lambda wildcards: runs(
+            "runs/{experiment}/seed_{seed}/validation_predictions.csv", only=wildcards.experiment
+        ),
+        training=lambda wildcards: runs("runs/{experiment}/seed_{seed}/training.json", only=wildcards.experiment),
         split=split_of,
     output:
         evaluation=RESULTS / "evaluation/{experiment}.json",
@@ -142,7 +139,7 @@ rule plot_evaluation:
         "Plot the results of {wildcards.experiment}."
     input:
         evaluation=rules.measure_results.output.evaluation,
-        histories=lambda wildcards: runs_of(wildcards, "history.csv"),
+        histories=lambda wildcards: runs("runs/{experiment}/seed_{seed}/history.csv", only=wildcards.experiment),
     output:
         figure=report(
             RESULTS / "plots/{experiment}/evaluation.svg",
