@@ -42,9 +42,7 @@ ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules
 FETCHED = Path("results") / CONFIG.fetched_into() if CONFIG.fetched_into() else None  # shared by all results
 IMAGES = RESULTS / "phantoms" / "images" if CONFIG.phantoms else FETCHED or Path(CONFIG.images)
 EXPERIMENTS = {**CONFIG.experiments, **CONFIG.extras}
-WEIGHTS = {
-    name: one.weights or CONFIG.weights for name, one in EXPERIMENTS.items()
-}  # a file, a folder, imagenet, random
+WEIGHTS = {name: one.weights or CONFIG.weights for name, one in EXPERIMENTS.items()}  # file, folder, imagenet, random
 SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
 EXPLAINED = CONFIG.explained()
 CLASSES = sorted({name for task in CONFIG.selected().values() for name in CONFIG.tasks[task.task].classes})
