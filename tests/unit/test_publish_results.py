@@ -15,6 +15,7 @@ from cxrflow.publication.folder import changed_files
 from cxrflow.publication.publish_results import publish_results
 from cxrflow.publication.tabulate_results import results_table, with_table
 from cxrflow.publication.verify_results import differing_cells, score_published
+from cxrflow.statistics.intervals import wilson_interval
 from cxrflow.study.models import Config
 from cxrflow.study.settings import whole_settings
 from made_results import ROOT, made_config, make_results
@@ -163,6 +164,13 @@ def test_the_table_has_every_result_once_and_the_remarks(published: Path) -> Non
     assert len(rows) == 1 + len(results)
     accuracy = results.set_index("id").loc["binary_test_accuracy"]
     assert f"| {accuracy['statement']} | 1.0 | {accuracy['this_run']} | {accuracy['verdict']} |" in rows
+    metrics = read_json(published / f"runs/{NAME}/seed_0/metrics.json")
+    low, high = wilson_interval(metrics["correct"], metrics["images"])  # patients are not known
+    accuracy = f"{100 * metrics['accuracy']:.1f} % ({100 * low:.0f} to {100 * high:.0f} %)"
+    assert (
+        f"| **{NAME}** (1 seed) | 18 images | {accuracy} | – | {100 * metrics['balanced_accuracy']:.1f} % | always"
+        in of_rivals
+    )
     assert "Task binary: networks and trivial rivals, which see too little to recognise disease" in of_rivals
     assert re.search(rf"^\| \*\*{NAME}\*\* \| \d+ of 18 \| \d+ to \d+ % \| – \| – \|$", of_rivals, re.MULTILINE)
     rival = (
