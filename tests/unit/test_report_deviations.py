@@ -183,6 +183,13 @@ def test_keys_without_effect_on_results_are_not_differences(inputs):
         assert lines(changed(inputs, f"settings/{key}", value)) == ALWAYS
 
 
+def test_an_empty_key_that_earlier_versions_did_not_have_is_no_difference(inputs):
+    earlier = {key: value for key, value in inputs.settings.items() if key != "columns"}
+    assert ALL_SAME in lines(dataclasses.replace(inputs, settings=earlier))
+    named = {**inputs.settings, "columns": {"path": "filename"}}
+    assert ALL_SAME not in lines(dataclasses.replace(inputs, settings=named))
+
+
 def test_the_studys_config_as_the_last_stages_see_it_has_no_differences(inputs):
     config = read_config({**study_config(), "images": "."})
     settings = whole_settings(config)

@@ -173,8 +173,12 @@ def _differing(place: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -
         path = f"{place}.{key}" if place else key
         if isinstance(here, Mapping) and isinstance(there, Mapping):
             yield from _differing(path, here, there)
-        elif here != there:
+        elif here != there and not (here in NOTHING and there in NOTHING):
             yield path, shown(here), shown(there)
+
+
+NOTHING: tuple[Any, ...] = (None, {}, [])
+"""Values that mean the same; results of earlier versions lack keys, which are empty by default."""
 
 
 def _augmentation(inputs: Inputs) -> Iterator[Deviation]:
