@@ -17,19 +17,21 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from cxrflow.evaluation.predict import logit_network
 from cxrflow.evaluation.predict_images import (
     NOT_COMPARED,
     images_named,
-    labels_named,
     main,
     predict_images,
     reference_of,
     unlike,
+    values_named,
 )
 from cxrflow.images.decode import decode_image, read_image
 from cxrflow.images.facts import LOOKS, looks_of
 from cxrflow.io.errors import UserError
 from cxrflow.networks.load import load_network
+from cxrflow.statistics.intervals import wilson_interval
 from made_images import index_images
 from PIL import Image, ImageDraw
 
@@ -50,7 +52,7 @@ def model() -> keras.Model:
 def test_probabilities_are_those_of_the_runs_own_pixels(model: keras.Model, image_folder: Path) -> None:
     files = images_named([image_folder / "test", image_folder / "train/covid/covid_0.png"])
     assert len(files) == 5
-    table = predict_images(model, CLASSES, SIZE, "bilinear", files, None)
+    table = predict_images(logit_network(model), CLASSES, SIZE, "bilinear", files, None)
     pixels = np.stack([decode_image(file, SIZE, "bilinear") for file in files]).astype(np.float32)
     expected = model.predict_on_batch(pixels)[:, 0].astype(np.float64)
     np.testing.assert_allclose(table["p_normal"], expected, rtol=1e-6)
@@ -67,7 +69,7 @@ def test_unlike_the_training(model: keras.Model, image_folder: Path, draw: Calla
     keras.utils.save_img(new / "c_dark.png", np.random.default_rng(0).integers(0, 4, (30, 40, 3)), scale=False)
     (new / "d_same.png").write_bytes((image_folder / "test/covid/covid_t1.png").read_bytes())
     (new / "e_broken.png").write_bytes(b"\x89PNG")
-    table = predict_images(model, CLASSES, SIZE, "nearest", images_named([new]), reference)
+    table = predict_images(logit_network(model), CLASSES, SIZE, "nearest", images_named([new]), reference)
     large, alpha, dark, same, broken = table["warning"]
     assert "400 px wide, not 40 to 40" in large
     assert "colour mode RGBA, not L or RGB" in alpha
@@ -85,7 +87,9 @@ def test_outside_problem_an_image_that_was_trained_on_is_reported(model: keras.M
     files = [image_folder / path for path in paths]
 
     def said(**roles: Any) -> list[str]:
-        table = predict_images(model, CLASSES, SIZE, "nearest", files, reference_of(index, CLASSES, **roles))
+        table = predict_images(
+            logit_network(model), CLASSES, SIZE, "nearest", files, reference_of(index, CLASSES, **roles)
+        )
         assert table["is_known"].tolist() == [warning != "" for warning in table["warning"]]
         return table["warning"].tolist()
 
@@ -188,9 +192,9 @@ def test_outside_problem_labels_of_a_csv_give_an_accuracy_with_its_denominator(
         pixels = np.random.default_rng(5000 + number).integers(0, 256, (30, 40), dtype=np.uint8)
         Image.fromarray(pixels).save(image_folder / f"new/{number}.png")
     (image_folder / "new/broken.png").write_bytes(b"")
-    predicted = predict_images(model, CLASSES, SIZE, "nearest", [image_folder / name for name in names], None)[
-        "predicted"
-    ]
+    predicted = predict_images(
+        logit_network(model), CLASSES, SIZE, "nearest", [image_folder / name for name in names], None
+    )["predicted"]
     labels = [
         *predicted[:3],
         {"covid": "normal", "normal": "covid"}[predicted[3]],
@@ -212,10 +216,10 @@ def test_outside_problem_labels_of_a_csv_give_an_accuracy_with_its_denominator(
 
     reference = ["--reference", str(tmp_path / "images.parquet"), "--split", str(tmp_path / "split.csv")]
     reported = run(*reference)
-    assert (
-        "accuracy: 4 of 5 (80.0%) labelled images are right; 1 of them are images of the run: without these 3 of 4 (75.0%)\n"
-        in reported
-    )
+    assert "warning: 1 labelled images are images of the run and do not count (1 are right)\n" in reported
+    low, high = wilson_interval(3, 4)
+    interval = f"95 % interval {low:.1%} to {high:.1%}, Wilson, 4 images"
+    assert f"accuracy: 3 of 4 (75.0%; {interval}) labelled images are right\n" in reported
     assert (
         "warning: 1 labels are not classes of the training and do not count: Covid19; did you mean 'covid'?" in reported
     )
@@ -223,10 +227,20 @@ def test_outside_problem_labels_of_a_csv_give_an_accuracy_with_its_denominator(
     assert list(table.columns) == ["image", "label", "predicted", "p_covid", "p_normal", "warning"]
     assert table["label"].tolist() == labels
     assert "was trained on, as train/covid/covid_0.png" in table["warning"][4]
-    assert "accuracy: 4 of 5 (80.0%) labelled images are right\n" in run()
+    assert "accuracy: 4 of 5 (80.0%; 95 % interval " in run("--metrics", str(tmp_path / "metrics.csv"))
+    metrics = pd.read_csv(tmp_path / "metrics.csv").set_index(["metric", "class"])
+    accuracy = metrics.loc["accuracy"].iloc[0]
+    assert (accuracy["right"], accuracy["of"], accuracy["method"]) == (4, 5, "Wilson")
+    (image_folder / "mine.csv").write_text(
+        "path,label,patient\n"
+        + "".join(f"{name},{label},p\n" for name, label in zip(names[:3], labels[:3], strict=True))
+    )
+    assert "3 of 3 (100.0%; 95 % interval 2.5% to 100.0%, Clopper-Pearson, patients, 3 images of 1 patient)" in run()
+    (image_folder / "mine.csv").write_text("path\n" + "".join(f"{name}\n" for name in names[:3]))
+    assert "accuracy" not in run()
     (image_folder / "mine.csv").write_text(f"path,label\n{names[0]},covid\n{names[0]},normal\n")
     with pytest.raises(UserError, match=r"mine\.csv: new/0\.png: has the labels covid and normal"):
-        labels_named([image_folder / "mine.csv"])
+        values_named([image_folder / "mine.csv"], "label")
 
 
 MADE_BY = {"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "nearest"}
@@ -235,7 +249,7 @@ MADE_BY = {"classes": CLASSES, "settings": {"image_size": SIZE}, "resampling": "
 def test_odd_names_are_predicted_or_reported(model: keras.Model, tmp_path: Path, draw: Callable[..., None]) -> None:
     odd = tmp_path / "new/a 'b\" {c}; $(touch GOT_OUT), <script> é.png"
     draw(odd, 1)
-    table = predict_images(model, CLASSES, SIZE, "nearest", images_named([tmp_path / "new"]), None)
+    table = predict_images(logit_network(model), CLASSES, SIZE, "nearest", images_named([tmp_path / "new"]), None)
     table.to_csv(tmp_path / "new.csv", index=False)
     assert pd.read_csv(tmp_path / "new.csv")["image"].tolist() == [str(odd)]
     for name in ("x\ny.png", os.fsdecode(b"x\xe9.png")):

@@ -2,8 +2,8 @@
 
 The images are decoded, converted and resized like those of the training. The table has one row per image: its path, the class
 with the highest probability, the probability of each class, and a warning if the image does not look like those of the run, or
-was trained on. Do not rely on the probabilities of such an image. If a CSV has a column `label`, the accuracy is printed.
-Research only, not for clinical use.
+was trained on. Do not rely on the probabilities of such an image. If a CSV has a column `label`, the accuracy of images that
+are not of the run is printed with its 95 % interval, and --metrics writes all metrics. Research only, not for clinical use.
 """
 
 import warnings
@@ -15,13 +15,15 @@ import cxrflow.networks.start_keras  # noqa: F401  # isort: skip
 import numpy as np
 import pandas as pd
 
+from cxrflow.evaluation.measures import Predictions, metric_rows
 from cxrflow.evaluation.metrics import prediction_table
-from cxrflow.evaluation.predict import BATCH, class_probabilities
+from cxrflow.evaluation.predict import BATCH, logit_network, probabilities_from_logits
 from cxrflow.evaluation.reference import reference_of, seen_before, unlike
 from cxrflow.images.columns import read_image_list
 from cxrflow.images.decode import RESAMPLING, read_header, read_image, resized
 from cxrflow.images.facts import looks_of
 from cxrflow.images.folder import SUFFIXES, folder_contents
+from cxrflow.images.grouping import patient_numbers
 from cxrflow.io.command import run_stage, stage_parser
 from cxrflow.io.errors import UserError, one_line, raise_all
 from cxrflow.io.files import read_json, sha256_of_file, write_table
@@ -29,6 +31,7 @@ from cxrflow.io.tables import read_csv_as_text
 from cxrflow.io.words import counted, did_you_mean, some_of
 from cxrflow.networks.device import CHOICES, set_up_device
 from cxrflow.networks.load import load_network
+from cxrflow.statistics.intervals import share_interval
 from cxrflow.study.names import name_problem
 
 NOT_COMPARED = "not compared with the images of the training"
@@ -61,24 +64,24 @@ def images_named(paths: list[Path]) -> list[Path]:
     return list(found)
 
 
-def labels_named(paths: list[Path]) -> dict[Path, str]:
-    """Read the labels of image files from CSVs with a column `label`; the files are from `images_named`.
+def values_named(paths: list[Path], column: str) -> dict[Path, str]:
+    """Read a column of CSVs, `label` or `patient`, for the image files that they name; the files are from `images_named`.
 
     Raises:
-        UserError: a file has two labels.
+        UserError: a file has two values.
     """
-    labels: dict[Path, str] = {}
+    values: dict[Path, str] = {}
     problems = []
     for path in (path for path in paths if path.suffix.lower() == ".csv" and not path.is_dir()):
         table = read_image_list(path, "--images").as_frame()
-        if "label" in table:
-            for name, label in table[["path", "label"]].itertuples(index=False):
-                if label and labels.setdefault(path.parent / name, label) != label:
+        if column in table:
+            for name, value in table[["path", column]].itertuples(index=False):
+                if value and values.setdefault(path.parent / name, value) != value:
                     problems.append(
-                        f"--images: {path}: {name}: has the labels {labels[path.parent / name]} and {label}"
+                        f"--images: {path}: {name}: has the {column}s {values[path.parent / name]} and {value}"
                     )
     raise_all(problems)
-    return labels
+    return values
 
 
 def predict_images(
@@ -87,7 +90,7 @@ def predict_images(
     """Predict image files.
 
     Args:
-        model: network from float (n, size, size, 3), 0 to 255, to probabilities.
+        model: network from float (n, size, size, 3), 0 to 255, to logits, see `logit_network`.
         classes: in the order of the network's outputs.
         size: height and width in pixels.
         resampling: one of `cxrflow.images.decode.RESAMPLING`.
@@ -120,17 +123,35 @@ def predict_images(
             is_known[place] = bool(known)
             remarks.append("; ".join([*known, *unlike(found, reference)]))
         images = pd.DataFrame({"image": [str(file) for file in some], "class": ""})
-        table = prediction_table(images, class_probabilities(model.predict_on_batch(pixels)), classes)
+        table = prediction_table(images, probabilities_from_logits(model.predict_on_batch(pixels)), classes)
         table.loc[~usable, ["predicted", *(f"p_{name}" for name in classes)]] = None
         parts.append(table.drop(columns="class").assign(warning=remarks, is_known=is_known))
     return pd.concat(parts, ignore_index=True)
+
+
+def labelled_predictions(table: pd.DataFrame, classes: list[str]) -> Predictions | None:
+    """The predictions of new images with a label, without images of the run; None if there are none.
+
+    Args:
+        table: columns of `predict_images`, label and, if it is known, patient.
+        classes: in the order of the network's outputs.
+    """
+    new = table[table["label"].isin(classes) & table["predicted"].notna() & ~table["is_known"]]
+    if new.empty:
+        return None
+    is_known = "patient" in new and bool((new["patient"] != "").any())
+    return Predictions(
+        classes,
+        np.array([classes.index(label) for label in new["label"]], dtype=np.int64),
+        new[[f"p_{name}" for name in classes]].to_numpy(np.float64),
+        patient_numbers(new, new["image"].tolist()) if is_known else None,
+    )
 
 
 def accuracy_in_words(table: pd.DataFrame, classes: list[str]) -> list[str]:
     """The accuracy on labelled images, and which labels do not count, one line each; the table has a column `label`."""
     labelled = table[table["label"] != ""]
     no_class = sorted(set(labelled["label"]) - set(classes))
-    counted = labelled[labelled["label"].isin(classes) & labelled["predicted"].notna()]
     lines = []
     if no_class:
         count = int(labelled["label"].isin(no_class).sum())
@@ -139,16 +160,20 @@ def accuracy_in_words(table: pd.DataFrame, classes: list[str]) -> list[str]:
             f"warning: {count} labels are not classes of the training and do not count: {some_of(no_class, 4)}{near}; "
             f"the classes are {', '.join(classes)}"
         )
-    right = counted["label"] == counted["predicted"]
-    text = f"accuracy: {_share(right)} labelled images are right"
-    if counted["is_known"].any():
-        new = right[~counted["is_known"]]
-        text += f"; {len(right) - len(new)} of them are images of the run: without these {_share(new)}"
-    return [*lines, one_line(text)]
-
-
-def _share(right: "pd.Series[bool]") -> str:
-    return f"{right.sum()} of {len(right)}" + (f" ({right.mean():.1%})" if len(right) else "")
+    used = labelled[labelled["label"].isin(classes) & labelled["predicted"].notna()]
+    known = used[used["is_known"]]
+    if len(known):
+        right = int((known["label"] == known["predicted"]).sum())
+        lines.append(
+            f"warning: {len(known)} labelled images are images of the run and do not count ({right} are right)"
+        )
+    predictions = labelled_predictions(table, classes)
+    if predictions is None:
+        return [*lines, "accuracy: no new image has a label"]
+    right, images = int(predictions.is_correct.sum()), len(predictions.truth)
+    found = share_interval(predictions.is_correct, predictions.patients)
+    within = f"95 % interval {found.low:.1%} to {found.high:.1%}, {found.method}, {found.counts}"
+    return [*lines, f"accuracy: {right} of {images} ({right / images:.1%}; {within}) labelled images are right"]
 
 
 def _read_split(path: Path, reference: Path | None) -> pd.DataFrame:
@@ -224,22 +249,36 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="TensorFlow's threads (default: %(default)s)")
     parser.add_argument("--device", choices=CHOICES, default="auto", help="auto uses a GPU if there is one")
     parser.add_argument("--table", type=Path, required=True, help="probabilities by image, to write (CSV)")
+    parser.add_argument("--metrics", type=Path, help="metrics of labelled images with intervals, to write (CSV)")
     args = parser.parse_args()
-    files, labels = images_named(args.images), labels_named(args.images)
+    files, labels = images_named(args.images), values_named(args.images, "label")
+    if args.metrics and not labels:
+        raise UserError("--metrics: needs labels; give --images a CSV with the columns path and label")
     split = _read_split(args.split, args.reference) if args.split else None
     set_up_device(args.device, args.threads)
     model = load_network(args.model)
     classes, size, resampling = _read_training(args.training, model)
+    network = logit_network(model)
     reference = _read_reference(args.reference, classes, split) if args.reference else None
     with warnings.catch_warnings(action="ignore"):  # as in index_images
-        table = predict_images(model, classes, size, resampling, files, reference)
+        table = predict_images(network, classes, size, resampling, files, reference)
     bad = table[table["predicted"].isna()]
     if len(bad) and args.on_bad_image == "error":
         reasons = [f"{image}: {why}" for image, why in bad[["image", "warning"]].itertuples(index=False)]
         raise UserError([*reasons, "fix these images, or leave them out with --on-bad-image skip"])
     if labels:
         table.insert(1, "label", [labels.get(file, "") for file in files])
+    patients = values_named(args.images, "patient")
     write_table(args.table, table.drop(columns="is_known"))
+    if patients:
+        table["patient"] = [patients.get(file, "") for file in files]
+    if args.metrics:
+        predictions = labelled_predictions(table, classes)
+        if predictions is None:
+            raise UserError(
+                "--metrics: no image has a label of a class and a prediction, and is not an image of the run"
+            )
+        write_table(args.metrics, pd.DataFrame(metric_rows(predictions)))
     print(f"{counted(len(table) - len(bad), 'image')} predicted, {len(bad)} left out; {args.table}")
     if reference is None:
         print("note: without --reference, images that look different from those of the training are not reported")
