@@ -106,8 +106,8 @@ def probability_metrics(truth: ArrayLike, probabilities: ArrayLike) -> dict[str,
 def log_losses(truth: ArrayLike, probabilities: ArrayLike) -> Numbers:
     """Cross-entropy of each image, shape (images,), 0 to 708: minus the natural logarithm of its class's probability.
 
-    Probabilities from logits in double precision (`cxrflow.evaluation.predict.probabilities_from_logits`) give the loss that Keras
-    computes from logits, without its limit of 16.1 for probabilities.
+    Probabilities from logits in double precision (`cxrflow.evaluation.predict.probabilities_from_logits`) give the loss that
+    Keras computes from logits, without its limit of 16.1 for probabilities.
     """
     shares = np.asarray(probabilities, dtype=np.float64)
     own = shares[np.arange(len(shares)), np.asarray(truth, dtype=np.int64)]
