@@ -189,7 +189,11 @@ def test_known_answer_few_patients_give_jeffreys_interval():
     few = (1.959964 / t.ppf(0.975, 9)) ** 2 * 0.9  # effective images: n - 1 in place of n, and Student's quantile
     n = 10 * few
     assert (ours.low, ours.high) == pytest.approx(beta.ppf([0.025, 0.975], 0.8 * n + 0.5, 0.2 * n + 0.5), abs=0.02)
-    assert ours.method == "Dirichlet, adjusted for patients"
+    assert ours.method == "Dirichlet"
+    patients = metric_interval(
+        lambda m: label_metrics(m)["sensitivity"][:, 0], np.zeros(10, int), predicted, 2, np.arange(10)
+    )
+    assert (patients.low, patients.high, patients.method) == (ours.low, ours.high, "Dirichlet, adjusted for patients")
 
 
 def test_known_answer_macro_f1_of_perfect_predictions_is_not_1_to_1():

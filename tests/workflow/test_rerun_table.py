@@ -90,6 +90,12 @@ READS["assemble_report"] = {
 REPORTS = {"score_claims", "assemble_report"}
 
 
+def results_of(*experiments: str) -> set[str]:
+    """The jobs that read all seeds of experiments, and the reports."""
+    own = {f"{rule} {name}" for rule in ("measure_results", "plot_evaluation") for name in experiments}
+    return own | {"compare_experiments"} | REPORTS
+
+
 def onwards(*jobs: str) -> set[str]:
     """Return these jobs (or all jobs of these rules), and all jobs that depend on them."""
     found = {job for job in READS for wanted in jobs if job == wanted or job.startswith(f"{wanted} ")}
@@ -668,7 +674,7 @@ KEYS = [
     Row("environment", {"assemble_report"}, 0, {"environment": "gpu"}),
     Row("versions", follows_from("versions"), 0, {"versions": "locked"}),
     # The task binary is no longer audited.
-    Row("only", REPORTS | {"audit_data", "describe_networks"}, 0, {"only": ["multiclass"]}),
+    Row("only", results_of() | {"audit_data", "describe_networks"}, 0, {"only": ["multiclass"]}),
     Row("extras, none of them selected", REPORTS, 0, {"extras": {"more": {"like": "binary"}}}),
     Row("experiment_defaults that each experiment sets itself", set(), 0, {"experiment_defaults": {"epochs": 7}}),
 ]
@@ -721,7 +727,7 @@ MORE = [
             "audit_data",
             "plan_augmentation bac_vir 0 2",
             "plot_augmentation bac_vir",
-            *REPORTS,
+            *results_of("binary"),
         },
         2,
         {"experiments": {"binary": {"task": "bac_vir"}}},
@@ -734,7 +740,7 @@ MORE = [
     ),
     Row(
         "experiment.seeds",
-        {*run_jobs("binary", 1), "plan_augmentation binary 1 2", *REPORTS},
+        {*run_jobs("binary", 1), "plan_augmentation binary 1 2", *results_of("binary")},
         2,
         {"experiments": {"binary": {"seeds": [0, 1]}}},
         words="those of the new seed and the reports",
@@ -743,7 +749,7 @@ MORE = [
         "one more task",
         {
             *run_jobs("third"),
-            *("check_network third", "describe_networks", *REPORTS),
+            *("check_network third", "describe_networks", *results_of("third")),
             *("split_images lungs", "audit_data", "plan_augmentation lungs 0 2", "plot_augmentation lungs"),
         },
         2,
@@ -757,14 +763,17 @@ MORE = [
     Row("one more task without experiments", REPORTS, 0, {"tasks": {"lungs": {"classes": ["normal", "covid"]}}}),
     Row(
         "one more experiment",
-        run_jobs("third") | {"check_network third", "describe_networks", *REPORTS},
+        run_jobs("third") | {"check_network third", "describe_networks", *results_of("third")},
         2,
         {"experiments": {"third": {"like": "binary", "learning_rate": 0.1}}, "only": ["binary", "multiclass", "third"]},
         words="its own and the reports",
     ),
     Row(
         "seeds",
-        run_jobs("binary", 1) | run_jobs("multiclass", 1) | job_names("plan_augmentation {} 1 2", BOTH) | REPORTS,
+        run_jobs("binary", 1)
+        | run_jobs("multiclass", 1)
+        | job_names("plan_augmentation {} 1 2", BOTH)
+        | results_of(*BOTH),
         4,
         {"seeds": 2},
         words="those of the new seed and the reports",
@@ -881,7 +890,7 @@ def test_rerun_table_of_experiment_keys(each_key_changed: Plan, key: str) -> Non
     network = (
         {f"check_network {name}"} if key.split(".", maxsplit=1)[0] in keys_that_decide(Experiment, "network") else set()
     )
-    assert seen == run_jobs(name) | network
+    assert seen == run_jobs(name) | network | (results_of(name) - results_of())
     assert each_key_changed.epochs_of[f"train_model {name} 0"] == EXPERIMENT_KEYS[key].epochs
 
 
@@ -890,7 +899,7 @@ def test_rerun_table_of_experiment_keys_does_not_affect_others(each_key_changed:
     assert not [job for job in each_key_changed.jobs if "untouched" in job.split()]
     others = {job for job in each_key_changed.jobs if " with_" not in job}
     pixels = {f"cache_pixels 48 {folder}" for folder in FOLDERS if folder.split("/")[1] in CLASSES["binary"]}
-    assert others == {*pixels, "plan_augmentation binary 0 3", "describe_networks", *REPORTS}
+    assert others == {*pixels, "plan_augmentation binary 0 3", "describe_networks", *results_of()}
     assert set(each_key_changed.epochs_of) == {f"train_model {experiment_of(key)} 0" for key in EXPERIMENT_KEYS}
 
 
