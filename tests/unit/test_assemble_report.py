@@ -737,7 +737,7 @@ def run_main(monkeypatch, folder, config, selected, report, **changes):
     if selected == {"binary_inception_v3": [0]}:
         evaluation = report.parent / "evaluation"
         results = pd.read_csv(folder / "split/binary.csv", dtype=str, keep_default_na=False)
-        one = read_experiment(folder / "runs/binary_inception_v3", [0], "binary", ["covid", "normal"], results)
+        one = read_experiment(folder / "runs/binary_inception_v3", [0], "binary", results)
         write_json(evaluation / "binary_inception_v3.json", measure_experiment(one, results))
         write_json(evaluation / "comparisons.json", [])
     arguments = {

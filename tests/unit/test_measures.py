@@ -24,7 +24,7 @@ from cxrflow.evaluation.measures import (
     threshold_rows,
 )
 from cxrflow.io.errors import UserError
-from cxrflow.io.files import write_table
+from cxrflow.io.files import write_json, write_table
 from cxrflow.plotting.style import styled
 from cxrflow.stages.measure_results import metrics_table
 from cxrflow.stages.plot_evaluation import evaluation_figure
@@ -269,13 +269,18 @@ def test_predictions_of_other_images_are_refused(tmp_path: Path) -> None:
     for seed in (0, 1):
         table = table_of(of).rename_axis("image").reset_index()
         write_table(tmp_path / f"seed_{seed}/predictions.csv", table.iloc[::-1])
-    read = read_experiment(tmp_path, [0, 1], "task", of.classes, split)
-    assert list(read.predictions[1].index) == [f"image {place}" for place in range(20)] and read.validation == {}
+        write_json(tmp_path / f"seed_{seed}/training.json", {"classes": of.classes})
+    read = read_experiment(tmp_path, [0, 1], "task", split)
+    assert (
+        list(read.classes) == of.classes
+        and list(read.predictions[1].index) == [f"image {place}" for place in range(20)]
+        and read.validation == {}
+    )
     assert predictions_of(read.predictions[0], of.classes, split).patients is not None
     for seed in (0, 1):
         write_table(tmp_path / f"seed_{seed}/predictions.csv", table.iloc[1:])
     with pytest.raises(UserError, match=r"predictions\.csv: not the test images of the split") as error:
-        read_experiment(tmp_path, [0, 1], "task", of.classes, split)
+        read_experiment(tmp_path, [0, 1], "task", split)
     assert len(error.value.messages) == 2
 
 

@@ -21,6 +21,7 @@ from cxrflow.evaluation.measures import (
 )
 from cxrflow.evaluation.metrics import read_predictions
 from cxrflow.io.errors import raise_all
+from cxrflow.io.files import read_json
 from cxrflow.statistics.association import holm
 from cxrflow.statistics.calibration import temperature_scaled
 from cxrflow.statistics.comparison import compare_over_seeds, exact_mcnemar, power_sentence
@@ -46,16 +47,13 @@ class Experiment:
     """The same for validation images; seeds whose results have none are left out."""
 
 
-def read_experiment(
-    folder: Path, seeds: Sequence[int], task: str, classes: Sequence[str], split: pd.DataFrame
-) -> Experiment:
+def read_experiment(folder: Path, seeds: Sequence[int], task: str, split: pd.DataFrame) -> Experiment:
     """Read the predictions of an experiment's networks, in the order of the split.
 
     Args:
         folder: contains seed_SEED/. Results of earlier versions have no predictions of validation images.
         seeds: at least one.
         task: of the experiment.
-        classes: in the order of the networks' outputs.
         split: split of the task.
 
     Raises:
@@ -77,6 +75,7 @@ def read_experiment(
                     f"{file}: not the {subset} images of the split; delete the file and run Snakemake again"
                 )
     raise_all(messages)
+    classes = read_json(folder / f"seed_{seeds[0]}" / "training.json")["classes"]
     return Experiment(task, classes, tables["test"], tables["validation"])
 
 
@@ -110,7 +109,7 @@ def measure_experiment(experiment: Experiment, split: pd.DataFrame) -> dict[str,
         "counts": median.counts,
         "class_counts": {row["class"]: row["counts"] for row in rows[middle] if row["metric"] == "sensitivity"},
         "runs": [
-            {"seed": seed, "metrics": rows[seed], "temperature": _temperature(runs[seed], experiment, seed)}
+            {"seed": seed, "metrics": rows[seed], "temperature": _temperature(runs[seed], experiment, seed, split)}
             for seed in seeds
         ],
         "median_seed": middle,
@@ -178,17 +177,16 @@ def _baselines(of: Predictions, split: pd.DataFrame) -> Iterator[dict[str, Any]]
         }
 
 
-def _temperature(run: Predictions, experiment: Experiment, seed: int) -> dict[str, Any]:
+def _temperature(run: Predictions, experiment: Experiment, seed: int, split: pd.DataFrame) -> dict[str, Any]:
     """See `temperature_scaled`; or `reason`, why the probabilities cannot be scaled."""
     if seed not in experiment.validation:
         return {"reason": "these results have no predictions of validation images"}
-    table, classes = experiment.validation[seed], list(experiment.classes)
-    labels = np.array([classes.index(name) for name in table["class"]], dtype=np.int64)
-    probabilities = table[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+    validation = predictions_of(experiment.validation[seed], experiment.classes, split)
     try:
-        return {"reason": None, **temperature_scaled(run.truth, run.probabilities, labels, probabilities)}
+        found = temperature_scaled(run.truth, run.probabilities, validation.truth, validation.probabilities)
     except UndefinedError as error:
         return {"reason": str(error)}
+    return {"reason": None, **found}
 
 
 def compare_experiments(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cxrflow.images.grouping import patient_numbers
 from cxrflow.statistics.auroc import auroc_interval, average_precision_interval
 from cxrflow.statistics.bootstrap import drawn_confusions, interval_of_draws, mean_loss_interval
-from cxrflow.statistics.calibration import calibration_curve, calibration_slope, expected_error_by_chance
+from cxrflow.statistics.calibration import bin_places, calibration_curve, calibration_slope, expected_error_by_chance
 from cxrflow.statistics.intervals import Interval, UndefinedError, counted_images, share_interval
 from cxrflow.statistics.metrics import (
     brier_scores,
@@ -68,6 +68,11 @@ class Predictions:
         matrices, method = drawn_confusions(self.truth, self.predicted, len(self.classes), self.patients)
         return label_metrics(matrices), method
 
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """The metrics of the probabilities, see `probability_metrics`."""
+        return probability_metrics(self.truth, self.probabilities)
+
     @property
     def counts(self) -> str:
         """`9 images of 5 patients`."""
@@ -118,9 +123,8 @@ def _of_all_classes(of: Predictions) -> Iterator[dict[str, Any]]:
     for name in OF_LABELS:
         value = float(of.labels[name])
         yield _row(name, None, value, interval_of_draws, value, draws[name], method, of.counts)
-    found = probability_metrics(of.truth, of.probabilities)
     for name, interval in (("auroc", _auroc), ("average_precision", _average_precision)):
-        yield _row(f"macro_{name}", None, found[f"macro_{name}"], _mean_of_ends, of, interval)
+        yield _row(f"macro_{name}", None, of.scores[f"macro_{name}"], _mean_of_ends, of, interval)
     for name, losses in (("log_loss", log_losses), ("brier", brier_scores)):
         values = losses(of.truth, of.probabilities)
         yield _row(name, None, float(values.mean()), mean_loss_interval, values, of.patients)
@@ -136,9 +140,8 @@ def _of_class(of: Predictions, place: int) -> Iterator[dict[str, Any]]:
     draws, method = of.drawn
     value = float(of.labels["f1"][place])
     yield _row("f1", name, value, interval_of_draws, value, draws["f1"][:, place], method, of.counts)
-    found = probability_metrics(of.truth, of.probabilities)
     for metric, interval in (("auroc", _auroc), ("average_precision", _average_precision)):
-        yield _row(metric, name, float(found[metric][place]), interval, of, place)
+        yield _row(metric, name, float(of.scores[metric][place]), interval, of, place)
     numbers, reason = (float("nan"), float("nan")), "not shown: its coverage was not simulated"
     try:
         numbers = calibration_slope(is_class, of.probabilities[:, place])
@@ -275,7 +278,7 @@ def calibration_bins(of: Predictions) -> list[dict[str, Any]]:
         For each bin with images, `probability` (its mean) and a row of `metric_rows` for the share.
     """
     largest = of.probabilities.max(axis=1)
-    place = np.clip(np.ceil(largest * 10).astype(np.int64) - 1, 0, 9)
+    place = bin_places(largest)
     return [
         {
             "probability": float(largest[chosen].mean()),

@@ -251,7 +251,8 @@ def main() -> None:
     parser.add_argument("--table", type=Path, required=True, help="probabilities by image, to write (CSV)")
     parser.add_argument("--metrics", type=Path, help="metrics of labelled images with intervals, to write (CSV)")
     args = parser.parse_args()
-    files, labels = images_named(args.images), values_named(args.images, "label")
+    files = images_named(args.images)
+    labels, patients = values_named(args.images, "label"), values_named(args.images, "patient")
     if args.metrics and not labels:
         raise UserError("--metrics: needs labels; give --images a CSV with the columns path and label")
     split = _read_split(args.split, args.reference) if args.split else None
@@ -268,7 +269,6 @@ def main() -> None:
         raise UserError([*reasons, "fix these images, or leave them out with --on-bad-image skip"])
     if labels:
         table.insert(1, "label", [labels.get(file, "") for file in files])
-    patients = values_named(args.images, "patient")
     write_table(args.table, table.drop(columns="is_known"))
     if patients:
         table["patient"] = [patients.get(file, "") for file in files]

@@ -106,8 +106,7 @@ def measure_joined(folder: Path, settings: Mapping[str, Any], selected: Mapping[
     experiments = {}
     for name, seeds in selected.items():
         runs, task = folder / "runs" / name, settings["experiments"][name]["task"]
-        classes = read_json(runs / f"seed_{seeds[0]}/training.json")["classes"]
-        experiments[name] = read_experiment(runs, seeds, task, classes, splits[task])
+        experiments[name] = read_experiment(runs, seeds, task, splits[task])
         measured = measure_experiment(experiments[name], splits[task])
         write_json(folder / f"evaluation/{name}.json", measured)
         write_table(folder / f"evaluation/{name}.csv", metrics_table(measured))

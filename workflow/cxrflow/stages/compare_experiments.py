@@ -20,11 +20,10 @@ def main() -> None:
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons to write (JSON)")
     args = parser.parse_args()
     splits = {path.stem: pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.splits}
-    experiments = {}
-    for name, one in read_json(args.experiments).items():
-        folder = args.runs / name
-        classes = read_json(folder / f"seed_{one['seeds'][0]}" / "training.json")["classes"]
-        experiments[name] = read_experiment(folder, one["seeds"], one["task"], classes, splits[one["task"]])
+    experiments = {
+        name: read_experiment(args.runs / name, one["seeds"], one["task"], splits[one["task"]])
+        for name, one in read_json(args.experiments).items()
+    }
     comparisons = compare_experiments(experiments, splits)
     write_json(args.comparisons, comparisons)
     print(f"{counted(len(comparisons), 'comparison')} of {counted(len(experiments), 'experiment')}")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrflow.evaluation.experiments import measure_experiment, read_experiment
 from cxrflow.io.command import run_stage, stage_parser
-from cxrflow.io.files import read_json, write_json, write_table
+from cxrflow.io.files import write_json, write_table
 from cxrflow.io.words import counted
 
 COLUMNS = ("metric", "class", "value", "low", "high", "method", "counts", "right", "of", "by_chance", "reason")
@@ -40,8 +40,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, required=True, help="metrics and intervals, to write (CSV)")
     args = parser.parse_args()
     split = pd.read_csv(args.split, dtype=str, keep_default_na=False)
-    classes = read_json(args.runs / f"seed_{args.seeds[0]}" / "training.json")["classes"]
-    results = measure_experiment(read_experiment(args.runs, args.seeds, args.split.stem, classes, split), split)
+    results = measure_experiment(read_experiment(args.runs, args.seeds, args.split.stem, split), split)
     write_json(args.evaluation, results)
     write_table(args.table, metrics_table(results))
     accuracy = results["runs"][[run["seed"] for run in results["runs"]].index(results["median_seed"])]["metrics"][0]

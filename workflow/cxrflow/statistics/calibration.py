@@ -36,8 +36,13 @@ class CalibrationCurve:
         return float(np.average(np.abs(self.probability - self.share), weights=self.images))
 
 
+def bin_places(probability: ArrayLike, bins: int = 10) -> NDArray[np.int64]:
+    """The bin of each probability, 0 to bins - 1, in bins of equal width, (0, 0.1] to (0.9, 1]; 0 is in the first bin."""
+    return np.clip(np.ceil(np.asarray(probability, dtype=np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
 def calibration_curve(is_class: ArrayLike, probability: ArrayLike, bins: int = 10) -> CalibrationCurve:
-    """Compare probabilities with shares in bins of equal width, (0, 0.1] to (0.9, 1]; 0 is in the first bin.
+    """Compare probabilities with shares in the bins of `bin_places`.
 
     For the ECE of M. P. Naeini et al., AAAI (2015), and C. Guo et al., ICML (2017), give the largest probability of each image
     and whether its prediction is right. With few images the ECE is biased upwards: even calibrated probabilities have one.
@@ -48,7 +53,7 @@ def calibration_curve(is_class: ArrayLike, probability: ArrayLike, bins: int = 1
         bins: number of bins.
     """
     chance, is_true = np.asarray(probability, dtype=np.float64), np.asarray(is_class, dtype=np.float64)
-    place = np.clip(np.ceil(chance * bins).astype(np.int64) - 1, 0, bins - 1)
+    place = bin_places(chance, bins)
     images = np.bincount(place, minlength=bins)
     used = images > 0
     means = [np.bincount(place, values, bins)[used] / images[used] for values in (chance, is_true)]
