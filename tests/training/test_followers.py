@@ -13,7 +13,7 @@ import psutil
 import pytest
 from cxrflow.io.files import write_table
 from cxrflow.stages import follow_training
-from cxrflow.stages.follow_training import draw_picture, write_events
+from cxrflow.stages.follow_training import EventFiles, draw_picture
 from PIL import Image
 from tiny_training import environment
 
@@ -54,10 +54,12 @@ def wanted_events(history: pd.DataFrame) -> dict[tuple[str, str, int], float]:
 
 
 def test_event_files_are_read_back(tmp_path: Path) -> None:
-    write_events(HISTORY.head(2), tmp_path, 0)
+    events = EventFiles(tmp_path)
+    events.write(HISTORY.head(2))
     assert events_of(tmp_path) == wanted_events(HISTORY.head(2))
-    write_events(HISTORY, tmp_path, 2)
+    events.write(HISTORY)
     assert events_of(tmp_path) == wanted_events(HISTORY)
+    assert len(list(tmp_path.glob("*/*"))) == 2
 
 
 def test_picture_is_drawn(tmp_path: Path) -> None:

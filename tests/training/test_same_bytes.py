@@ -24,6 +24,7 @@ def evaluate(training: TinyTraining, out: str) -> bytes:
         "training": place / "training.json",
         "split": training.folder / "split.csv",
         "predictions": place / "predictions.csv",
+        "validation-predictions": place / "validation_predictions.csv",
         "metrics": place / "metrics.json",
         "threads": 1,
         "device": "cpu",

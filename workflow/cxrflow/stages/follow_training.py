@@ -29,23 +29,40 @@ def draw_picture(history: pd.DataFrame, picture: Path) -> None:
         curves_figure(history).savefig(part, dpi=100)
 
 
-def write_events(history: pd.DataFrame, folder: Path, written: int) -> None:
-    """Write TensorBoard event files of the epochs after the first `written` ones.
+class EventFiles:
+    """TensorBoard event files of one training: one file per subset, which gets each epoch once.
 
     Training and validation have separate folders, so that TensorBoard shows their curves in one plot.
-    """
-    import tensorflow as tf
 
-    # As in TensorBoard's `summary.scalar`, which is not part of TensorFlow.
-    scalar = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
-    scalar.plugin_data.plugin_name = "scalars"
-    for subset, prefix in (("training", ""), ("validation", "val_")):
-        writer = tf.summary.create_file_writer(str(folder / subset))
-        with writer.as_default():
-            for row in history.iloc[written:].to_dict("records"):
-                for curve in CURVES:
-                    tf.summary.write(curve, row[f"{prefix}{curve}"], step=int(row["epoch"]), metadata=scalar)
-        writer.close()
+    Args:
+        folder: where they are made; those of an earlier process are deleted, since each epoch is written again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+
+        for old in folder.glob("*/events.out.tfevents.*"):
+            old.unlink()
+        self._writers = {
+            prefix: tf.summary.create_file_writer(str(folder / subset))
+            for subset, prefix in (("training", ""), ("validation", "val_"))
+        }
+        self._epochs = 0
+
+    def write(self, history: pd.DataFrame) -> None:
+        """Write the epochs of a history that are not written yet."""
+        import tensorflow as tf
+
+        # As in TensorBoard's `summary.scalar`, which is not part of TensorFlow.
+        scalar = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+        scalar.plugin_data.plugin_name = "scalars"
+        for prefix, writer in self._writers.items():
+            with writer.as_default():
+                for row in history.iloc[self._epochs :].to_dict("records"):
+                    for curve in CURVES:
+                        tf.summary.write(curve, row[f"{prefix}{curve}"], step=int(row["epoch"]), metadata=scalar)
+            writer.flush()
+        self._epochs = len(history)
 
 
 def main() -> None:
@@ -56,9 +73,7 @@ def main() -> None:
     args = parser.parse_args()
     os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the training, which then ends this process
-    if args.tensorboard:
-        for old in args.tensorboard.glob("*/events.out.tfevents.*"):
-            old.unlink()  # of an earlier process; they are written again from the history
+    events: EventFiles | None = None
     shown = 0
     is_over = False
     while not is_over:
@@ -69,7 +84,8 @@ def main() -> None:
         if len(history) == shown:
             continue
         if args.tensorboard:
-            write_events(history, args.tensorboard, shown)
+            events = events or EventFiles(args.tensorboard)  # TensorFlow starts beside the training's first epochs
+            events.write(history)
         if args.picture and not (is_over and shown == 0):
             draw_picture(history, args.picture)
         shown = len(history)
