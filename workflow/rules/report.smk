@@ -35,6 +35,7 @@ if CLAIMS:
         input:
             runs=lambda wildcards: RUN_FILES,
             claims=existing(CLAIMS, "claims"),
+            splits=SPLITS,
             networks=rules.describe_networks.output.networks,
             audit=rules.audit_data.output.audit,
         output:
@@ -43,6 +44,7 @@ if CLAIMS:
             settings=SETTINGS_FILE,
             selected=SELECTED_FILE,
             runs=RESULTS / "runs",
+            splits=RESULTS / "split",
             contents=contents_of(CLAIMS),
             code=code_of("score_claims"),
         log:
@@ -63,6 +65,7 @@ if CLAIMS:
                 --settings {params.settings:q} \
                 --selected {params.selected:q} \
                 --runs {params.runs:q} \
+                --splits {params.splits:q} \
                 --networks {input.networks:q} \
                 --audit {input.audit:q} \
                 --scorecard {output.scorecard:q} 2>&1 | tee {log:q}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from cxrflow.claims.curves import epoch_of_reaching
 from cxrflow.claims.judge import each_pair
@@ -21,7 +22,7 @@ from cxrflow.claims.model import (
 from cxrflow.claims.registry import Curve, Curves, Epoch, EpochRange, RowExperiment, measure
 from cxrflow.claims.results import History, Results, TrainingResults
 from cxrflow.statistics.comparison import compare_over_seeds
-from cxrflow.statistics.intervals import UndefinedError, spread
+from cxrflow.statistics.intervals import UndefinedError, Z, spread
 
 
 @measure("comparison", experiments=2)
@@ -97,13 +98,14 @@ def judge_accuracies(
         classes: if given, only images of these classes count, and each network chooses among these classes only.
 
     Raises:
-        UndecidedError: there are too few seeds, epochs or common images, or the test finds no difference.
+        UndecidedError: there are too few seeds, epochs or common images.
     """
     pairs = results.paired([better, worse])
     both = [(_right(first, classes), _right(second, classes)) for first, second in pairs]
     images = sorted(set.intersection(*(set(right.index) for pair in both for right in pair)))
     if not images:
         raise UndecidedError(UNDECIDED, f"{better} and {worse} tested no image in common")
+    patients = results.patients(better, images)
     right = [np.array([pair[side].loc[images] for pair in both], dtype=float) for side in (0, 1)]
     difference = right[0] - right[1]
     text = f"{in_words(right[0].mean())} against {in_words(right[1].mean())}, difference {in_words(difference.mean())}"
@@ -114,7 +116,7 @@ def judge_accuracies(
     except UndecidedError as error:
         raise UndecidedError(NOT_RUN, str(error), text) from None
     try:
-        compared = compare_over_seeds(difference)
+        compared = compare_over_seeds(difference, patients)
     except UndefinedError as error:
         raise UndecidedError(UNDECIDED, str(error), text) from None
     interval = compared.interval
@@ -123,9 +125,9 @@ def judge_accuracies(
         f"the 95 % interval of the difference is {in_words(interval.low)} to {in_words(interval.high)} ({interval.counts}), "
         f"{p_value}"
     )
-    if not compared.is_significant:
-        raise UndecidedError(UNDECIDED, reason, text)
-    return Judgement(CONSISTENT if compared.difference > 0 else DIFFERS, text, None, reason)
+    distance = abs(float(norm.isf(compared.p_value / 2)) - Z)
+    verdict = (CONSISTENT if compared.difference > 0 else DIFFERS) if compared.is_significant else UNDECIDED
+    return Judgement(verdict, text, None, reason, distance=distance)
 
 
 def _right(training: TrainingResults, classes: list[str] | None) -> "pd.Series[bool]":

@@ -1,7 +1,7 @@
 """Combine single values, or the observations of a rule in several trainings, into one judgement."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isclose, isfinite
 from statistics import median
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cxrflow.claims.control_runs import control_failures
 from cxrflow.claims.model import (
     CONSISTENT,
     DIFFERS,
@@ -23,6 +24,12 @@ from cxrflow.claims.model import (
     in_words,
     stated_in_words,
 )
+from cxrflow.claims.noise import (
+    distance_of_verdict,
+    noisy_separations,
+    observe_histories,
+    observe_with_distance,
+)
 from cxrflow.claims.null_runs import null_histories
 from cxrflow.claims.registry import Epoch, RowExperiment
 from cxrflow.claims.results import History, Results, TrainingResults
@@ -31,6 +38,8 @@ from cxrflow.statistics.intervals import clopper_pearson
 from cxrflow.statistics.predictive import decided
 
 Rule = Callable[..., Observation]
+MOST_CONTROLS_FAIL = 0.2
+"""A rule that fails in a larger share of its positive controls cannot give `differs`."""
 NOT_SPECIFIC = 0.8
 """A rule that holds in this share of generic learners, or in more, says nothing specific about a network."""
 
@@ -119,7 +128,8 @@ def each_separation(
         if separation["silhouette"] is None:
             # Files of earlier versions have no key `not_judged`.
             raise UndecidedError(UNDECIDED, separation.get("not_judged") or "all images have the same features")
-        return rule(separation, **arguments)
+        copies = [(copy,) for copy in noisy_separations(separation, results.null_runs)]
+        return observe_with_distance(partial(rule, **arguments), (separation,), copies)
 
     return _judge_trainings(observe, claim, results)
 
@@ -167,7 +177,7 @@ def _judge_histories(
     judged: dict[str, list[tuple[TrainingResults, ...]]] = {name: [] for name in trainings}
 
     def observe(experiment: str, of_seed: tuple[TrainingResults, ...]) -> Observation:
-        observation = apply(*(training.history for training in of_seed))
+        observation = observe_histories(apply, of_seed, results.null_runs)
         judged[experiment].append(of_seed)
         return observation
 
@@ -176,9 +186,14 @@ def _judge_histories(
         of_each = [null_histories(same, kind, results.null_runs) for same in zip(*judged[experiment], strict=True)]
         return float(np.mean([apply(*histories).holds for histories in zip(*of_each, strict=True)]))
 
-    def rates(experiment: str) -> NullRates:
+    def rates(experiment: str) -> RuleRates:
         rate = pass_rate(experiment, null)
-        return NullRates(null, rate, rate if null == "learner" else pass_rate(experiment, "learner"))
+        return RuleRates(
+            null,
+            rate,
+            rate if null == "learner" else pass_rate(experiment, "learner"),
+            control_failures(apply, list(zip(*judged[experiment], strict=True)), results.null_runs),
+        )
 
     cases = {name: [partial(observe, name, of_seed) for of_seed in seeds] for name, seeds in trainings.items()}
     return judge_observations(claim, cases, rates if results.null_runs else None)
@@ -191,32 +206,35 @@ def _judge_trainings(observe: Callable[[TrainingResults], Observation], claim: C
 
 
 @dataclass(frozen=True)
-class NullRates:
-    """How often a rule holds in null runs of an experiment, 0 to 1."""
+class RuleRates:
+    """How often a rule holds in made-up runs of an experiment, 0 to 1."""
 
     null: Null
     """The null runs that contradict the claim."""
     rate: float
+    """The share of these in which the rule holds."""
     learner: float
-    """The rate in null runs that learn."""
+    """The same for null runs that learn."""
+    control: float | None
+    """The share of positive controls in which the rule fails; None if there are too few."""
 
 
 def judge_observations(
     claim: Claim,
     cases: Mapping[str, Sequence[Callable[[], Observation]]],
-    rates_of: Callable[[str], NullRates] | None = None,
+    rates_of: Callable[[str], RuleRates] | None = None,
 ) -> Judgement:
     """Judge how often a rule holds in the seeds of each experiment, by the exact 95 % interval of that share.
 
     The claim is `consistent` if, in every experiment, the lower end is above one half (6 of 6 seeds, 8 of 9) and above the
-    share of null runs in which the rule holds. It is `differs` if the upper end is below one half in any experiment, otherwise
-    `undecided`: one seed decides nothing. The interval is that of Clopper and Pearson, for further seeds on the same split.
-    It says nothing about other patients.
+    share of null runs in which the rule holds. It is `differs` if the upper end is below one half in any experiment, unless the
+    rule fails in more than 20 % of its positive controls there. Otherwise it is `undecided`: one seed decides nothing. The
+    interval is that of Clopper and Pearson, for further seeds on the same split. It says nothing about other patients.
 
     Args:
         claim: the claim that the rule judges.
         cases: experiment to one function for each seed, which raises UndecidedError if the rule cannot be applied to it.
-        rates_of: gives the rates in null runs of an experiment; None if there are no null runs for the rule.
+        rates_of: gives the rates in made-up runs of an experiment; None if there are none for the rule.
 
     Raises:
         UndecidedError: that of the first case, if the rule cannot be applied to any of an experiment.
@@ -237,15 +255,25 @@ def judge_observations(
     if len(values) == 1 and claim.number is not None:
         middle = median(next(iter(values.values())))
         difference = middle - claim.number if isfinite(middle) else None
-    verdict = _verdict([(share, rates[name].rate if name in rates else 0.0) for name, share in shares.items()])
+    verdict = _verdict([(share, rates.get(name)) for name, share in shares.items()])
+    distances = [
+        distance_of_verdict(seen, rates[name].rate if name in rates else 0.0) for name, (seen, _) in found.items()
+    ]
+    distance = None if None in distances else min(one for one in distances if one is not None)
+    judgement = Judgement(verdict, f"{numbers}; holds in {counts}", difference, "; ".join(parts), distance=distance)
     if not rates:
-        return Judgement(verdict, f"{numbers}; holds in {counts}", difference, "; ".join(parts))
+        return judgement
     null = next(iter(rates.values())).null
     rate, learner = (max(getattr(one, name) for one in rates.values()) for name in ("rate", "learner"))
+    control = max((one.control for one in rates.values() if one.control is not None), default=None)
     parts.append(f"it also holds in {rate:.0%} of null runs ({null.replace('_', ' ')})".replace("%", " %"))
     if learner >= NOT_SPECIFIC:
         parts.append(f"not specific: {learner:.0%} of generic learners pass".replace("%", " %"))
-    return Judgement(verdict, f"{numbers}; holds in {counts}", difference, "; ".join(parts), null, rate, learner)
+    if control is not None and control > MOST_CONTROLS_FAIL:
+        parts.append(f"cannot differ: it fails in {control:.0%} of positive controls".replace("%", " %"))
+    return replace(
+        judgement, reason="; ".join(parts), null=null, null_rate=rate, learner_rate=learner, control_rate=control
+    )
 
 
 @dataclass(frozen=True)
@@ -294,9 +322,13 @@ def _for_each(texts: Mapping[str, str]) -> str:
     return joined([f"{text} of {name}" for name, text in texts.items()])
 
 
-def _verdict(shares: Sequence[tuple[_Share, float]]) -> str:
-    """The verdict from the shares of seeds, each with that of null runs."""
-    answers = {decided(share.holds, share.seeds, rate) for share, rate in shares}
+def _verdict(shares: Sequence[tuple[_Share, RuleRates | None]]) -> str:
+    """The verdict from the shares of seeds, each with the rates of the rule in made-up runs."""
+    answers = set()
+    for share, rates in shares:
+        answer = decided(share.holds, share.seeds, rates.rate if rates else 0.0)
+        can_differ = rates is None or rates.control is None or rates.control <= MOST_CONTROLS_FAIL
+        answers.add(answer if answer != "few" or can_differ else None)
     if "few" in answers:
         return DIFFERS
     return CONSISTENT if answers == {"most"} else UNDECIDED

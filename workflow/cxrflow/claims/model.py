@@ -77,6 +77,10 @@ class Judgement:
     """The share of these in which the rule holds, 0 to 1; of several experiments, the highest."""
     learner_rate: float | None = None
     """The same for null runs that learn."""
+    control_rate: float | None = None
+    """The share of positive controls in which the rule fails, 0 to 1; of several experiments, the highest."""
+    distance: float | None = None
+    """How far the verdict is from where it would flip, in standard deviations of its own noise; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,19 @@ class Observation:
     """One training under a rule: whether the rule holds, and the numbers that decide it, by name.
 
     Infinity means an epoch that was never reached. A single number with an empty name is the quantity of the claim itself.
+    `distance` is how far it is from the edge of the rule, in standard deviations of its own noise; None if unknown.
     """
 
     holds: bool
     numbers: dict[str, float]
+    distance: float | None = None
 
 
 class UndecidedError(Exception):
     """A rule cannot be applied. `judgement` has the verdict, `not run` or `undecided`, and the reason."""
 
-    def __init__(self, verdict: str, reason: str, this_run: str = "") -> None:
-        self.judgement = Judgement(verdict, this_run, None, reason)
+    def __init__(self, verdict: str, reason: str, this_run: str = "", distance: float | None = None) -> None:
+        self.judgement = Judgement(verdict, this_run, None, reason, distance=distance)
         super().__init__(reason)
 
 

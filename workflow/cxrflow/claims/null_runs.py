@@ -121,11 +121,18 @@ def _learner(template: Template, random: Generator) -> ByCurve:
     last_accuracy, last_loss = random.uniform(0.8, 1), random.uniform(0.02, 0.5)
     accuracy = last_accuracy - (last_accuracy - chance) * left
     loss = last_loss + (log(template.classes) - last_loss) * left
+    return with_noise(
+        {"accuracy": accuracy, "loss": loss, "val_accuracy": accuracy, "val_loss": loss}, template, random
+    )
+
+
+def with_noise(expected: ByCurve, template: Template, random: Generator) -> ByCurve:
+    """Draw a history from expected curves: binomial accuracies, and mean losses of images with exponential losses."""
     columns: dict[str, Numbers] = {}
     for prefix, images in zip(("", "val_"), template.images, strict=True):
-        columns[f"{prefix}accuracy"] = random.binomial(images, accuracy) / images
-        # As if the losses of the images were exponentially distributed, their standard deviation is their mean.
-        columns[f"{prefix}loss"] = loss * random.gamma(images, 1 / images, epochs)
+        columns[f"{prefix}accuracy"] = random.binomial(images, expected[f"{prefix}accuracy"]) / images
+        loss = expected[f"{prefix}loss"]
+        columns[f"{prefix}loss"] = loss * random.gamma(images, 1 / images, len(loss))
     return columns
 
 

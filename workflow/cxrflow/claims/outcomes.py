@@ -5,7 +5,7 @@ contradict anything, since all trainings test the same few images.
 """
 
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 from typing import Annotated, Literal
 
 import numpy as np
@@ -86,14 +86,22 @@ def outcome_of_seeds(
         f"{includes_chance}; {in_words(stated)} or better in {_as_good(values, stated, metric)} seeds{longer}"
     )
     verdict = (NOT_EXCLUDED if includes_chance else CONSISTENT) if inside else DIFFERS
-    return Judgement(verdict, text, difference, reason)
+    to_end = min(abs(stated - expected.low), abs(stated - expected.high))
+    deviation = float(np.std(values, ddof=1))
+    return Judgement(verdict, text, difference, reason, distance=to_end / deviation if deviation > 0 else None)
 
 
 @measure("outcome", by=each_training)
 def outcome_at_least(training: TrainingResults, *, metric: Metric, threshold: float) -> Observation:
-    """The metric is at least `threshold`."""
+    """The metric is at least `threshold`.
+
+    Its noise is that of a share of independent images; that of a loss is not known.
+    """
     value = _value(training, metric)
-    return Observation(at_least(value, threshold), {"": value})
+    distance = None
+    if metric != "loss" and 0 < threshold < 1:
+        distance = abs(value - threshold) / sqrt(threshold * (1 - threshold) / _denominator(training, metric))
+    return Observation(at_least(value, threshold), {"": value}, distance)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cxrflow.claims.model import NOT_RUN, UNDECIDED, Claim, UndecidedError
 from cxrflow.evaluation.metrics import beside_accuracy, read_predictions
+from cxrflow.images.grouping import known_patients
 from cxrflow.io.errors import UserError
 from cxrflow.io.files import read_json
 from cxrflow.io.words import counted, did_you_mean, joined
@@ -163,7 +164,10 @@ class Results:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     """All claims by id, for those that refer to another."""
     null_runs: int = 1000
-    """The number of null runs from which the pass rate of a rule is estimated: to 3 percentage points or better (95 %)."""
+    """The number of null runs from which the pass rate of a rule is estimated: to 3 percentage points or better (95 %). Of
+    positive controls and of noisy copies of a run, there are as many."""
+    splits: Path | None = None
+    """Contains the split of each task, TASK.csv, with the patients; None: images count as independent."""
 
     @cached_property
     def _by_experiment(self) -> dict[str, list[TrainingResults]]:
@@ -220,6 +224,13 @@ class Results:
         if not shared:
             raise UndecidedError(UNDECIDED, f"{joined(experiments)} have no seed in common")
         return [tuple(trainings[seed] for trainings in by_seed) for seed in shared]
+
+    def patients(self, experiment: str, images: Sequence[str]) -> NDArray[np.int64] | None:
+        """The patient of each image of an experiment's task, shape (images,); None if no patient is known."""
+        if self.splits is None:
+            return None
+        file = self.splits / f"{self.settings['experiments'][experiment]['task']}.csv"
+        return known_patients(pd.read_csv(file, dtype=str, keep_default_na=False), images)
 
     def network(self, experiment: str) -> Mapping[str, Any]:
         """The description of the network of an experiment.

@@ -12,7 +12,8 @@ from cxrflow.claims.results import Results
 
 SCORECARD = (
     *("id", "experiment", "kind", "statement", "study_value", "this_run", "unit"),
-    *("difference", "verdict", "reason", "null", "null_rate", "learner_rate", "quantity", "rule", "place"),
+    *("difference", "verdict", "reason", "null", "null_rate", "learner_rate", "control_rate", "distance", "quantity"),
+    *("rule", "place"),
 )
 """Columns of a scorecard."""
 
@@ -39,14 +40,23 @@ def _row(claim: Claim, results: Results) -> dict[str, str]:
         "unit": claim.unit,
         "difference": "" if judgement.difference is None else _without_exponent(judgement.difference),
         "verdict": judgement.verdict,
-        "reason": judgement.reason,
+        "reason": "; ".join(filter(None, (judgement.reason, _on_the_edge(judgement.distance)))),
         "null": judgement.null,
         "null_rate": _share(judgement.null_rate),
         "learner_rate": _share(judgement.learner_rate),
+        "control_rate": _share(judgement.control_rate),
+        "distance": "" if judgement.distance is None else _without_exponent(round(judgement.distance, 1)),
         "quantity": claim.quantity,
         "rule": claim.rule,
         "place": claim.place,
     }
+
+
+def _on_the_edge(distance: float | None) -> str:
+    """What to say of a verdict within one standard deviation of its noise from another one; empty for others."""
+    if distance is None or distance >= 1:
+        return ""
+    return f"on the edge: {distance:.1f} standard deviations of its noise away from the other answer"
 
 
 def _share(rate: float | None) -> str:

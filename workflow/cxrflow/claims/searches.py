@@ -3,7 +3,7 @@
 A search is judged once all the extras that it names have results.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from cxrflow.claims.comparisons import judge_accuracies
 from cxrflow.claims.judge import judge_observations
 from cxrflow.claims.model import NOT_RUN, Claim, Judgement, Observation, UndecidedError
+from cxrflow.claims.noise import observe_histories
 from cxrflow.claims.registry import Epoch, Names, RowExperiment, measure
 from cxrflow.claims.results import History, Results, TrainingResults
 from cxrflow.io.words import joined
@@ -48,8 +49,8 @@ def smaller_gap_later(claim: Claim, results: Results, *, other: str, epochs: Epo
     (own,) = claim.experiments
     _require_extras(results, [own], [other])
 
-    def case(pair: tuple[TrainingResults, ...]) -> Observation:
-        histories = [training.history.first(epochs) for training in pair]
+    def rule(*pair: History) -> Observation:
+        histories = [history.first(epochs) for history in pair]
         best = {one.experiment: int(np.argmin(one.smooth("val_loss"))) for one in histories}
         gaps = {
             one.experiment: float((one.smooth("val_loss") - one.smooth("loss"))[best[one.experiment]])
@@ -59,7 +60,7 @@ def smaller_gap_later(claim: Claim, results: Results, *, other: str, epochs: Epo
         numbers.update({f"epoch of {name}": place + 1 for name, place in best.items()})
         return Observation(gaps[own] < gaps[other] and best[own] > best[other], numbers)
 
-    return judge_observations(claim, {own: [partial(case, pair) for pair in results.paired([own, other])]})
+    return _judge(claim, results, {own: results.paired([own, other])}, rule)
 
 
 @measure("search")
@@ -96,14 +97,25 @@ def _least(
     """Judge, seed by seed, whether a value of each experiment is not higher than that of any of its extras."""
     _require_extras(results, list(others), [name for extras in others.values() for name in extras])
 
-    def case(own: str, together: tuple[TrainingResults, ...]) -> Observation:
+    def rule(*together: History) -> Observation:
+        own = together[0].experiment
         last = (epochs or {}).get(own)
-        values = {one.experiment: value(one.history.first(last)) for one in together}
+        values = {history.experiment: value(history.first(last)) for history in together}
         return Observation(values[own] <= min(values.values()), values)
 
+    return _judge(claim, results, {own: results.paired([own, *extras]) for own, extras in others.items()}, rule)
+
+
+def _judge(
+    claim: Claim,
+    results: Results,
+    trainings: Mapping[str, Sequence[tuple[TrainingResults, ...]]],
+    rule: Callable[..., Observation],
+) -> Judgement:
+    """Judge a rule about the histories of trainings with the same seed: experiment to those of each seed."""
     cases = {
-        own: [partial(case, own, together) for together in results.paired([own, *extras])]
-        for own, extras in others.items()
+        name: [partial(observe_histories, rule, of_seed, results.null_runs) for of_seed in seeds]
+        for name, seeds in trainings.items()
     }
     return judge_observations(claim, cases)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxrflow.images.grouping import patient_numbers
+from cxrflow.images.grouping import known_patients
 from cxrflow.statistics.auroc import auroc_interval, average_precision_interval
 from cxrflow.statistics.bootstrap import drawn_confusions, interval_of_draws, mean_loss_interval
 from cxrflow.statistics.calibration import bin_places, calibration_curve, calibration_slope, expected_error_by_chance
@@ -93,12 +93,11 @@ def predictions_of(predictions: pd.DataFrame, classes: Sequence[str], split: pd.
     """
     places = {name: place for place, name in enumerate(classes)}
     images = [str(image) for image in predictions.index]
-    is_known = "patient" in split and bool((split.loc[split["image"].isin(images), "patient"] != "").any())
     return Predictions(
         list(classes),
         np.array([places[name] for name in predictions["class"]], dtype=np.int64),
         predictions[[f"p_{name}" for name in classes]].to_numpy(np.float64),
-        patient_numbers(split, images) if is_known else None,
+        known_patients(split, images),
     )
 
 

@@ -49,6 +49,12 @@ def patient_numbers(split: pd.DataFrame, images: Sequence[str]) -> NDArray[np.in
     return np.unique(names, return_inverse=True)[1]
 
 
+def known_patients(split: pd.DataFrame, images: Sequence[str]) -> NDArray[np.int64] | None:
+    """Number the patients of images, shape (n,), as `patient_numbers` does; None if the patient of no image is known."""
+    is_known = "patient" in split and bool((split.loc[split["image"].isin(images), "patient"] != "").any())
+    return patient_numbers(split, images) if is_known else None
+
+
 def place_of(group: str, seed: int) -> str:
     """Hash a group's name and the seed to hexadecimal digits, which order the groups."""
     return blake2b(f"{seed}\0{group}".encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -28,6 +28,7 @@ def published_results(folder: Path) -> Results:
         settings=config["settings"],
         networks=read_json(folder / "networks.json"),
         audit=read_published_audit(folder),
+        splits=folder / "split",
     )
 
 

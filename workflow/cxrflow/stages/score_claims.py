@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="resolved config (JSON)")
     parser.add_argument("--selected", type=Path, required=True, help="experiment to the list of its seeds (JSON)")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the trainings: EXPERIMENT/seed_SEED/")
+    parser.add_argument("--splits", type=Path, required=True, help="folder of the splits: TASK.csv")
     parser.add_argument("--networks", type=Path, required=True, help="description of the built networks (JSON)")
     parser.add_argument("--audit", type=Path, required=True, help="audit of the data (JSON)")
     parser.add_argument("--scorecard", type=Path, required=True, help="scorecard to write (CSV)")
@@ -45,6 +46,7 @@ def main() -> None:
         settings=settings,
         networks=read_json(args.networks),
         audit=read_json(args.audit),
+        splits=args.splits,
     )
     scorecard = score(claims, results)
     write_table(args.scorecard, scorecard)
