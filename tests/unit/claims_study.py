@@ -14,6 +14,7 @@ from cxrflow.claims.model import Claim, Judgement
 from cxrflow.claims.registry import MEASURES, judge_claim
 from cxrflow.claims.results import Results
 from cxrflow.claims.table import COLUMNS
+from cxrflow.io.files import write_table
 
 METRICS = {"images": 18, "correct": 9, "accuracy": 0.5, "loss": 1.0, "sensitivity": None, "specificity": None}
 SEPARATION = {"of": "training_folder", "images": 20, "silhouette": 0.5}
@@ -39,6 +40,8 @@ class Made:
         metrics: dict[str, Any] | None = None,
         separation: dict[str, Any] | None = None,
         selected: tuple[str, int] | None = None,
+        seconds: float = 1.0,
+        processor: str = "one",
         **curves: Any,
     ) -> "Made":
         """Write a training. Curves are numbers or arrays, by default constant at 0.5. The last epoch is evaluated, unless
@@ -53,7 +56,9 @@ class Made:
             "selected_epoch": {"rule": rule, "epoch": epoch},
             "classes": ["x", "y"],
             "images": {"training": 100, "validation": 25},
+            **{"hardware": {"processor": processor}, "device": "cpu", "threads": 1},
         }
+        write_table(place / "timing.csv", pd.DataFrame({"epoch": range(1, epochs + 1), "seconds": seconds}))
         (place / "training.json").write_text(json.dumps(record))
         if metrics is not None:
             (place / "metrics.json").write_text(json.dumps({**METRICS, **metrics}))

@@ -46,7 +46,13 @@ def noisy(size: float) -> dict[str, Any]:
 
 
 SPREAD = {**B, "curve": "val_accuracy"}
-GAP = {"others": {"a": ["b"]}, "last": 10}
+RISE = {"others": {"a": ["b"]}, "last": 10}
+TIME = {**B, "epochs": {"a": 30, "b": 20}}
+
+
+def rising(by: float) -> dict[str, Any]:
+    return {"val_loss": steps((20, 1.0), (20, 0.5), (10, 0.5 + by))}
+
 
 COMPARISONS = [
     case("higher_accuracy", "consistent", two({"right": WRONG}, {"right": RIGHT}), B),
@@ -72,6 +78,9 @@ COMPARISONS = [
     case("lower_at_epoch", "differs", two({}, {"loss": 0.4, "val_loss": 0.6}), LOWER),
     case("farther_apart", "consistent", two(apart(0.1), apart(0.2)), APART),
     case("farther_apart", "differs", two(apart(0.2), apart(0.1)), APART),
+    case("less_time_to_train", "consistent", two({"seconds": 1.0}, {"seconds": 1.4}), TIME),
+    case("less_time_to_train", "differs", two({"seconds": 1.0}, {"seconds": 1.6}), TIME),
+    case("less_time_to_train", "undecided", two({"processor": "one"}, {"processor": "other"}), TIME),
     case("smaller_spread", "consistent", two(noisy(0.2), noisy(0.1)), SPREAD),
     case("smaller_spread", "differs", two(noisy(0.1), noisy(0.2)), SPREAD),
 ]
@@ -93,8 +102,8 @@ SEARCHES = [
     case(
         "validation_loss_not_worse", "differs", two({"val_loss": 0.5}, {"val_loss": 0.4}), {"others": {"a": ["b"]}}, "a"
     ),
-    case("gap_not_greater", "consistent", two({"loss": 0.4}, {"loss": 0.3}), GAP, "a"),
-    case("gap_not_greater", "differs", two({"loss": 0.2}, {"loss": 0.3}), GAP, "a"),
+    case("rise_not_greater", "consistent", two(rising(0.1), rising(0.1)), RISE, "a"),
+    case("rise_not_greater", "differs", two(rising(0.2), rising(0.1)), RISE, "a"),
     case("smaller_gap_later", "consistent", two(BEST["a"], BEST["b"]), {"other": "b"}, "a"),
     case("smaller_gap_later", "differs", two(BEST["b"], BEST["a"]), {"other": "b"}, "a"),
     case("smaller_gap_later", "differs", two({**BEST["a"], "loss": 0.1}, BEST["b"]), {"other": "b"}, "a"),

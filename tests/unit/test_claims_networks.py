@@ -100,6 +100,9 @@ VGG = {"backbone": "InceptionV3", "than": "VGG16"}
 
 CASES = [
     Case("setting", "as configured", configured(batch_size=25), {"keys": ["batch_size"]}, value="25", this_run="25"),
+    Case("initial_weights", "as configured", configured(weights="imagenet"), value="imagenet"),
+    Case("initial_weights", "differs", configured(weights="random"), value="imagenet", this_run="random"),
+    Case("initial_weights", "undecided", configured(weights="file"), value="imagenet", this_run="file"),
     Case("setting", "differs", configured(batch_size=20), {"keys": ["batch_size"]}, value="25", this_run="20"),
     Case("setting", "as configured", configured(head=HEAD), {"keys": ["head.dropout"]}, value="0.05"),
     Case("setting", "as configured", configured(head=HEAD), {"keys": ["head.conv_1", "head.conv_1.kernel"]}, value="8 5"),

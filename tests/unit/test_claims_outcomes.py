@@ -66,6 +66,8 @@ CASES = [
     Case("pair_overlaps", "consistent", separated(), {"first": "z", "second": "y", "share": 0.7}),
     Case("pair_overlaps", "differs", separated(), {"first": "y", "second": "z", "share": 0.69}),
     Case("pair_overlaps", "not run", separated(), {"first": "y", "second": "w", "share": 0.69}),
+    Case("pair_separates", "consistent", separated(), {"first": "z", "second": "y", "share": 0.7}),
+    Case("pair_separates", "differs", separated(), {"first": "y", "second": "z", "share": 0.71}),
     Case("separate_better", "consistent", separated(), {"better": ["x", "y"], "worse": ["z"]}),
     Case("separate_better", "differs", separated(), {"better": ["x", "z"], "worse": ["y"]}),
     Case("neighbours_mostly", "consistent", separated(), {"neighbours_of": "y", "among": "x", "over": ["z"]}),

@@ -30,6 +30,7 @@ MOBILENET = {
 
 def flat_training(folder: Path, seed: int, epochs: int, noise: float) -> TrainingResults:
     folder.mkdir()
+    (folder / "training.json").write_text('{"images": {"training": 100, "validation": 25}}')
     values = 0.5 + np.random.default_rng(seed).normal(scale=noise, size=epochs)
     made_history(epochs, loss=values, val_loss=1 - values).to_csv(folder / "history.csv", index=False)
     return TrainingResults("a", seed, folder)

@@ -1,13 +1,14 @@
 """Measures that compare two experiments: a statement about `experiment` relative to the other experiment of the claim."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
 from cxrflow.claims.curves import epoch_of_reaching
-from cxrflow.claims.judge import each_pair
+from cxrflow.claims.judge import each_pair, judge_observations
 from cxrflow.claims.model import (
     CONSISTENT,
     DIFFERS,
@@ -20,9 +21,9 @@ from cxrflow.claims.model import (
     in_words,
 )
 from cxrflow.claims.registry import Curve, Curves, Epoch, EpochRange, RowExperiment, measure
-from cxrflow.claims.results import History, Results, TrainingResults
+from cxrflow.claims.results import History, Results, TrainingResults, require_epochs
 from cxrflow.statistics.comparison import compare_over_seeds
-from cxrflow.statistics.intervals import UndefinedError, Z, spread
+from cxrflow.statistics.intervals import UndefinedError, Z
 
 
 @measure("comparison", experiments=2)
@@ -69,8 +70,35 @@ def farther_apart(own: History, other: History, *, first: Curve, second: Curve, 
 @measure("comparison", by=each_pair, experiments=2)
 def smaller_spread(own: History, other: History, *, curve: Curve) -> Observation:
     """The spread of a curve is smaller."""
-    spreads = {one.experiment: spread(one.curve(curve)) for one in (own, other)}
+    spreads = {one.experiment: one.spread(curve) for one in (own, other)}
     return Observation(spreads[own.experiment] < spreads[other.experiment], spreads)
+
+
+@measure("comparison", experiments=2)
+def less_time_to_train(
+    claim: Claim, results: Results, *, experiment: RowExperiment, epochs: dict[RowExperiment, Epoch]
+) -> Judgement:
+    """The training takes less time, for the stated numbers of epochs: their product with the median seconds of an epoch.
+
+    Only trainings on the same kind of processor or GPU, with as many threads, are compared.
+    """
+    other = claim.other_experiment(experiment)
+
+    def case(pair: tuple[TrainingResults, ...]) -> Observation:
+        first, second = (
+            (one.record["hardware"]["processor"], one.record["device"], one.record["threads"]) for one in pair
+        )
+        for one in pair:
+            require_epochs(one.history.trained, epochs[one.experiment])
+        if first != second:
+            raise UndecidedError(UNDECIDED, "the two networks were trained on different hardware")
+        hours = {one.experiment: float(one.timing["seconds"].median()) * epochs[one.experiment] / 3600 for one in pair}
+        return Observation(
+            hours[experiment] < hours[other], {f"hours of {name}": value for name, value in hours.items()}
+        )
+
+    cases = [partial(case, pair) for pair in results.paired([experiment, other])]
+    return judge_observations(claim, {experiment: cases})
 
 
 def _epoch_of_plateau(history: History, within: float) -> float:

@@ -36,7 +36,7 @@ def control_histories(trainings: tuple[TrainingResults, ...], draws: int) -> tup
     for draw in range(draws):
         template = templates[draw % len(templates)]
         smooth = _smooth_run(template, random)
-        made.append((History(experiment, smooth), History(experiment, with_noise(smooth, template, random))))
+        made.append((template.with_curves(smooth), template.with_curves(with_noise(smooth, template, random))))
     return tuple(made)
 
 

@@ -1,19 +1,22 @@
 """Measures of training curves: each rule is applied to the history of one training.
 
 Epochs count from 1 and ranges include their ends. m5 is the centred running median over 5 epochs. The spread is the standard
-deviation after subtracting the running median over 21 epochs (see `cxrflow.statistics.intervals`).
+deviation after subtracting the running median over 21 epochs (see `cxrflow.statistics.intervals`), times the square root of
+the number of images of the curve's subset, since means of fewer images vary more.
 """
 
 from math import inf
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 from scipy.signal import find_peaks
 
 from cxrflow.claims.judge import each_history
 from cxrflow.claims.model import UNDECIDED, Observation, UndecidedError
 from cxrflow.claims.registry import Curve, Curves, Epoch, EpochRange, measure
 from cxrflow.claims.results import History, require_epochs
-from cxrflow.statistics.intervals import at_least, at_most, spearman, spread
+from cxrflow.statistics.intervals import at_least, at_most, spearman
 
 
 def epoch_of_reaching(history: History, curves: list[Curve], level: float) -> float:
@@ -109,14 +112,19 @@ def share_below(history: History, *, lower: Curve, upper: Curve, epochs: EpochRa
 
 @measure("curve", by=each_history)
 def ends_near_best(
-    history: History, *, curve: Curve, epochs: EpochRange, late: EpochRange, window: Epoch, factor: float
+    history: History, *, curve: Curve, epochs: EpochRange, late: EpochRange, window: Epoch, share: float
 ) -> Observation:
-    """The mean over the late epochs is at most `factor` times the lowest mean over any `window` consecutive epochs."""
+    """The curve falls, and rises again by at most `share` of its fall.
+
+    The fall is from the mean over the first `window` epochs to the lowest mean over any `window` consecutive epochs, and the
+    rise from there to the mean over the late epochs.
+    """
     values = history.curve(curve, epochs)
     require_epochs(len(values), window)
-    best = np.convolve(values, np.full(window, 1 / window), mode="valid").min()
-    ratio = float(history.curve(curve, late).mean() / best)
-    return Observation(at_most(ratio, factor), {"ratio to the best": ratio})
+    means = np.convolve(values, np.full(window, 1 / window), mode="valid")
+    fall, rise = means[0] - means.min(), history.curve(curve, late).mean() - means.min()
+    returned = float(rise / fall) if fall > 0 else inf
+    return Observation(at_most(returned, share), {"share of its fall": returned})
 
 
 @measure("curve", by=each_history)
@@ -131,8 +139,28 @@ def mean_distance_at_most(
 @measure("curve", by=each_history, null="learner")
 def wider_spread(history: History, *, wider: Curve, narrower: Curve, epochs: EpochRange | None = None) -> Observation:
     """The spread of the curve `wider` is greater than that of the curve `narrower`."""
-    spreads = {curve: spread(history.curve(curve, epochs)) for curve in (wider, narrower)}
+    spreads = {curve: history.spread(curve, epochs) for curve in (wider, narrower)}
     return Observation(spreads[wider] > spreads[narrower], _named("spread of", spreads))
+
+
+@measure("curve", by=each_history, null="learner")
+def spread_at_most(
+    history: History, *, wider: Curve, narrower: Curve, epochs: EpochRange, factor: float
+) -> Observation:
+    """The spread of the curve `wider` is at most `factor` times that of the curve `narrower`."""
+    spreads = {curve: history.spread(curve, epochs) for curve in (wider, narrower)}
+    return Observation(at_most(spreads[wider], factor * spreads[narrower]), _named("spread of", spreads))
+
+
+@measure("curve", by=each_history)
+def crosses_often(
+    history: History, *, curve: Curve, other: Curve, epochs: EpochRange, least: Annotated[float, Field(gt=0, le=0.5)]
+) -> Observation:
+    """Each of two curves is below the other in at least this share of the epochs."""
+    share = float(np.mean(history.curve(curve, epochs) < history.curve(other, epochs)))
+    return Observation(
+        at_least(share, least) and at_most(share, 1 - least), {f"share of epochs with lower {curve}": share}
+    )
 
 
 @measure("curve", by=each_history)
@@ -163,7 +191,7 @@ def mean_below_and_wider(
 ) -> Observation:
     """The mean of `curve` minus `other` is below 0, and the spread of `curve` is more than `factor` times that of `other`."""
     difference = float(np.mean(history.curve(curve, epochs) - history.curve(other, epochs)))
-    spreads = {name: spread(history.curve(name, spread_epochs)) for name in (curve, other)}
+    spreads = {name: history.spread(name, spread_epochs) for name in (curve, other)}
     holds = difference < 0 and spreads[curve] > factor * spreads[other]
     return Observation(holds, {"mean difference": difference, **_named("spread of", spreads)})
 
@@ -174,7 +202,7 @@ def steady_fall_beside_wider(
 ) -> Observation:
     """Spearman's correlation of `curve` with the epoch is at most `correlation`, and the spread of `wider` is greater."""
     trend = spearman(history.curve(curve, epochs))
-    spreads = {name: spread(history.curve(name, epochs)) for name in (wider, curve)}
+    spreads = {name: history.spread(name, epochs) for name in (wider, curve)}
     holds = at_most(trend, correlation) and spreads[wider] > spreads[curve]
     return Observation(holds, {f"correlation of {curve}": trend, **_named("spread of", spreads)})
 

@@ -38,14 +38,15 @@ def few_among_others(separation: Separation, *, least: int, most: int) -> Observ
 @measure("features", by=each_separation)
 def pair_overlaps(separation: Separation, *, first: str, second: str, share: float) -> Observation:
     """The same-class share of neighbours, among the images of two classes only, is at most `share`."""
-    pairs = separation["pairs"]
-    pair = next((name for name in (f"{first}|{second}", f"{second}|{first}") if name in pairs), None)
-    if pair is None:
-        raise UndecidedError(NOT_RUN, f"there are no features of {first} and {second}")
-    value = pairs[pair]
-    if value is None:
-        raise UndecidedError(UNDECIDED, f"all images of {first} have the same features, and so have those of {second}")
+    value = _share_of_pair(separation, first, second)
     return Observation(at_most(value, share), {"": value})
+
+
+@measure("features", by=each_separation)
+def pair_separates(separation: Separation, *, first: str, second: str, share: float) -> Observation:
+    """The same-class share of neighbours, among the images of two classes only, is at least `share`."""
+    value = _share_of_pair(separation, first, second)
+    return Observation(at_least(value, share), {"": value})
 
 
 @measure("features", by=each_separation)
@@ -61,6 +62,17 @@ def neighbours_mostly(separation: Separation, *, neighbours_of: str, among: str,
     """More neighbours of one class are in the class `among` than in any of the classes `over`."""
     shares = {name: _share(separation, neighbours_of, name) for name in [among, *over]}
     return Observation(all(shares[among] > shares[name] for name in over), shares)
+
+
+def _share_of_pair(separation: Separation, first: str, second: str) -> float:
+    pairs = separation["pairs"]
+    pair = next((name for name in (f"{first}|{second}", f"{second}|{first}") if name in pairs), None)
+    if pair is None:
+        raise UndecidedError(NOT_RUN, f"there are no features of {first} and {second}")
+    value = pairs[pair]
+    if value is None:
+        raise UndecidedError(UNDECIDED, f"all images of {first} have the same features, and so have those of {second}")
+    return float(value)
 
 
 def _share(separation: Separation, of: str, other: str) -> float:

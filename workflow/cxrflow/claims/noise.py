@@ -8,6 +8,7 @@ be told from a limited number of copies.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -43,7 +44,7 @@ def noisy_histories(training: TrainingResults, draws: int) -> tuple[History, ...
         smooth = history.smooth(name)
         residuals = history.curve(name) - smooth
         copies[name] = np.clip(smooth + residuals[places], 0, 1 if name.endswith("accuracy") else None)
-    return tuple(History(history.experiment, {name: copies[name][draw] for name in CURVES}) for draw in range(draws))
+    return tuple(replace(history, curves={name: copies[name][draw] for name in CURVES}) for draw in range(draws))
 
 
 def noisy_separations(separation: Mapping[str, Any], draws: int) -> list[dict[str, Any]]:

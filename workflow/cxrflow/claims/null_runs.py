@@ -13,7 +13,7 @@ holds in most null runs says little about a network, even if it holds in every s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log
 
@@ -36,14 +36,19 @@ class Template:
 
     history: History
     classes: int
-    images: tuple[int, int]
-    """Numbers of training and validation images of an epoch."""
 
     @classmethod
     def of(cls, training: TrainingResults) -> "Template":
-        images = training.record["images"]
-        sizes = (int(images["training"]), int(images["validation"]))
-        return cls(training.history, len(training.record["classes"]), sizes)
+        return cls(training.history, len(training.record["classes"]))
+
+    @property
+    def images(self) -> tuple[int, int]:
+        """Numbers of training and validation images."""
+        return self.history.images
+
+    def with_curves(self, curves: ByCurve) -> History:
+        """A history of the same experiment and images with other curves."""
+        return replace(self.history, curves=curves)
 
 
 @lru_cache(maxsize=8)  # claims about the same experiment follow each other
@@ -57,8 +62,8 @@ def null_histories(trainings: tuple[TrainingResults, ...], null: Null, draws: in
     """
     experiment, templates = trainings[0].experiment, [Template.of(training) for training in trainings]
     random = np.random.default_rng([*null.encode(), *experiment.encode()])
-    make = _MAKERS[null]
-    return tuple(History(experiment, make(templates[draw % len(templates)], random)) for draw in range(draws))
+    chosen = [templates[draw % len(templates)] for draw in range(draws)]
+    return tuple(template.with_curves(_MAKERS[null](template, random)) for template in chosen)
 
 
 def _shuffled(template: Template, random: Generator) -> ByCurve:

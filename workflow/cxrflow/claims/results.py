@@ -4,8 +4,9 @@ A training is one experiment with one seed; its files are in EXPERIMENT/seed_SEE
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cxrflow.images.grouping import known_patients
 from cxrflow.io.errors import UserError
 from cxrflow.io.files import read_json
 from cxrflow.io.words import counted, did_you_mean, joined
-from cxrflow.statistics.intervals import running_median
+from cxrflow.statistics.intervals import running_median, spread
 
 Numbers = NDArray[np.float64]
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -38,6 +39,8 @@ class History:
     experiment: str
     curves: Mapping[str, Numbers]
     """The values of each of CURVES, shape (epochs,)."""
+    images: tuple[int, int] = (1, 1)
+    """Numbers of training and validation images."""
     _smoothed: dict[str, Numbers] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Those that `smooth` has computed."""
 
@@ -63,7 +66,15 @@ class History:
             UndecidedError: the history is shorter.
         """
         require_epochs(self.trained, epochs)
-        return History(self.experiment, {name: values[:epochs] for name, values in self.curves.items()})
+        return replace(self, curves={name: values[:epochs] for name, values in self.curves.items()})
+
+    def spread(self, name: str, epochs: tuple[int, int] | None = None) -> float:
+        """The spread of a curve, times the square root of the number of its images.
+
+        The mean of more images varies less, in inverse proportion to that root, so that curves of different subsets can be
+        compared only with it.
+        """
+        return spread(self.curve(name, epochs)) * sqrt(self.images[name.startswith("val_")])
 
     def _within(self, values: Numbers, epochs: tuple[int, int] | None) -> Numbers:
         if epochs is None:
@@ -104,7 +115,9 @@ class TrainingResults:
             for name in CURVES:
                 if not np.isfinite(row[name]):
                     raise UserError(f"{file}: {name} of epoch {epoch} is {row[name]}, not a finite number; {fix}")
-        return History(self.experiment, {name: table[name].to_numpy(np.float64) for name in CURVES})
+        images = self.record["images"]
+        sizes = (int(images["training"]), int(images["validation"]))
+        return History(self.experiment, {name: table[name].to_numpy(np.float64) for name in CURVES}, sizes)
 
     @cached_property
     def timing(self) -> pd.DataFrame:

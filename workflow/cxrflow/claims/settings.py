@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cxrflow.claims.judge import judge_equal
-from cxrflow.claims.model import AS_CONFIGURED, DIFFERS, NOT_RUN, Claim, Judgement, UndecidedError, in_words
+from cxrflow.claims.model import AS_CONFIGURED, DIFFERS, NOT_RUN, UNDECIDED, Claim, Judgement, UndecidedError, in_words
 from cxrflow.claims.registry import Names, measure
 from cxrflow.claims.results import Results
 from cxrflow.io.errors import UserError
@@ -25,6 +25,18 @@ def setting(claim: Claim, results: Results, *, keys: Names) -> Judgement:
         name: [part for key in keys for part in _at(_with_derived(results, name), key, f"claims: {claim.id}")]
         for name in results.present(claim)
     }
+    return judge_equal(claim, found, AS_CONFIGURED, "a setting, not a result", results)
+
+
+@measure("setting")
+def initial_weights(claim: Claim, results: Results) -> Judgement:
+    """The networks start from weights of this source: `imagenet`, as Keras publishes them, or `random`.
+
+    Weights from a file are `undecided`: the settings do not say where they come from.
+    """
+    found = {name: [results.settings["experiments"][name]["weights"]] for name in results.present(claim)}
+    if files := [name for name, (source,) in found.items() if source == "file"]:
+        raise UndecidedError(UNDECIDED, f"{joined(files)}: the weights are from a file of the user", "file")
     return judge_equal(claim, found, AS_CONFIGURED, "a setting, not a result", results)
 
 

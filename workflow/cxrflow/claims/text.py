@@ -56,14 +56,18 @@ def rows_the_same(claim: Claim, results: Results, *, first: RowId, second: RowId
 
 @measure("text")
 def fewer_backbone_parameters(claim: Claim, results: Results, *, backbone: str, than: str) -> Judgement:
-    """A backbone has fewer parameters than another, both without top, as they are used; the reason also gives both with top."""
+    """A backbone has fewer parameters than another, with top or without. The reason gives both.
+
+    With top, a backbone is the whole network of its authors; without, the part that is used here.
+    """
     counts = results.networks["backbones"]
     if backbone not in counts or than not in counts:
         raise UndecidedError(UNDECIDED, f"the parameters of {backbone} and {than} were not counted")
     used, other = counts[backbone]["without_top"], counts[than]["without_top"]
+    whole, other_whole = counts[backbone]["with_top"], counts[than]["with_top"]
     text = f"{in_words(used)} against {in_words(other)} without top, as used"
-    whole = f"with top it is {in_words(counts[backbone]['with_top'])} against {in_words(counts[than]['with_top'])}"
-    return Judgement(CONSISTENT if used < other else CONTRADICTED, text, None, f"{text}; {whole}")
+    reason = f"{text}; with top it is {in_words(whole)} against {in_words(other_whole)}"
+    return Judgement(CONSISTENT if used < other or whole < other_whole else CONTRADICTED, text, None, reason)
 
 
 def _number(results: Results, row: str) -> float:
