@@ -42,6 +42,7 @@ class Made:
         selected: tuple[str, int] | None = None,
         seconds: float = 1.0,
         processor: str = "one",
+        identity: str = "",
         **curves: Any,
     ) -> "Made":
         """Write a training. Curves are numbers or arrays, by default constant at 0.5. The last epoch is evaluated, unless
@@ -53,6 +54,7 @@ class Made:
         made_history(epochs, **curves).to_csv(place / "history.csv", index=False)
         rule, epoch = selected or ("last", epochs)
         record = {
+            "identity": identity,
             "selected_epoch": {"rule": rule, "epoch": epoch},
             "classes": ["x", "y"],
             "images": {"training": 100, "validation": 25},

@@ -54,6 +54,11 @@ def begin():
             raise WorkflowError(
                 "Nothing was started. Fix the lines that start with `error` above, and run the same command again."
             )
+    if CLAIMS:
+        try:
+            hooks.seal_before_start(CLAIMS, SEALS, {name: CONFIG.seeds_of(name) for name in EXPERIMENTS})
+        except UserError as error:
+            raise WorkflowError("The claims have errors:", *error.messages) from None
     hooks.hand_on_plan(HANDED_ON, SETTINGS, FINGERPRINT)
 
 

@@ -45,6 +45,7 @@ if CLAIMS:
             selected=SELECTED_FILE,
             runs=RESULTS / "runs",
             splits=RESULTS / "split",
+            seals=SEALS,
             contents=contents_of(CLAIMS),
             code=code_of("score_claims"),
         log:
@@ -66,6 +67,7 @@ if CLAIMS:
                 --selected {params.selected:q} \
                 --runs {params.runs:q} \
                 --splits {params.splits:q} \
+                --seals {params.seals:q} \
                 --networks {input.networks:q} \
                 --audit {input.audit:q} \
                 --scorecard {output.scorecard:q} 2>&1 | tee {log:q}

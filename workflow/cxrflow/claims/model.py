@@ -64,6 +64,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Seal:
+    """The seal of a claim."""
+
+    hash: str
+    """16 hexadecimal digits."""
+    commit: str
+    """The git commit of the checkout in which it was sealed, `-changed` if files differed from it; empty without git."""
+    existing: frozenset[str]
+    """The identities of the trainings that existed before."""
+
+
+@dataclass(frozen=True)
 class Judgement:
     """The result of a measure: verdict, the run's value in words, its difference from the stated one, and the reason."""
 

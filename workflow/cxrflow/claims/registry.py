@@ -6,15 +6,15 @@ same measure. The annotations of these arguments are the types that a claims CSV
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from cxrflow.claims.model import Claim, Judgement, Null, UndecidedError
+from cxrflow.claims.model import RESULT_KINDS, UNDECIDED, Claim, Judgement, Null, UndecidedError
 from cxrflow.claims.results import Results
-from cxrflow.io.words import did_you_mean
+from cxrflow.io.words import counted, did_you_mean
 
 
 def _in_order(epochs: tuple[int, int]) -> tuple[int, int]:
@@ -49,6 +49,8 @@ class Measure:
     """A registered measure."""
 
     name: str
+    module: str
+    """The module that defines it."""
     kind: str
     experiments: int | None
     """The number of experiments that a claim must name; None for any number."""
@@ -88,14 +90,30 @@ def measure(
             raise ValueError(f"two measures are called {name}")
         judge = partial(by, function, **({"null": null} if null else {})) if by else function
         fields = {**(_fields(by) if by else {}), **_fields(function)}
-        MEASURES[name] = Measure(name, kind, experiments, numeric, judge, fields)
+        MEASURES[name] = Measure(name, function.__module__, kind, experiments, numeric, judge, fields)
         return function
 
     return register
 
 
 def judge_claim(claim: Claim, results: Results) -> Judgement:
-    """Judge a claim by its measure."""
+    """Judge a claim by its measure, on the seeds that were trained after its rule was sealed.
+
+    Earlier seeds are exploratory: the reason says what they show, but they do not count.
+    """
+    later, earlier = results.by_seal(claim)
+    if earlier is None or claim.kind not in (*RESULT_KINDS, "search"):
+        return _judge(claim, results)
+    count = counted(sum(len(earlier.selected[name]) for name in claim.experiments if earlier.has(name)), "seed")
+    shown = _judge(claim, earlier).this_run
+    exploratory = f"exploratory, {count} trained before the rule was sealed" + (f": {shown}" if shown else "")
+    if not any(map(later.has, claim.experiments)):
+        return Judgement(UNDECIDED, reason=f"no seed was trained after the rule was sealed; {exploratory}")
+    judgement = _judge(claim, later)
+    return replace(judgement, reason=f"{judgement.reason}; {exploratory}")
+
+
+def _judge(claim: Claim, results: Results) -> Judgement:
     try:
         return MEASURES[claim.measure].judge(claim, results, **claim.arguments)
     except UndecidedError as undecided:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxrflow.claims.model import NOT_RUN, UNDECIDED, Claim, UndecidedError
+from cxrflow.claims.model import NOT_RUN, UNDECIDED, Claim, Seal, UndecidedError
 from cxrflow.evaluation.metrics import beside_accuracy, read_predictions
 from cxrflow.images.grouping import known_patients
 from cxrflow.io.errors import UserError
@@ -179,6 +179,8 @@ class Results:
     null_runs: int = 1000
     """The number of null runs from which the pass rate of a rule is estimated: to 3 percentage points or better (95 %). Of
     positive controls and of noisy copies of a run, there are as many."""
+    seals: Mapping[str, Seal] | None = None
+    """Claim id to its seal; None: no rule was sealed, and no seed counts as exploratory."""
     splits: Path | None = None
     """Contains the split of each task, TASK.csv, with the patients; None: images count as independent."""
 
@@ -213,6 +215,20 @@ class Results:
             raise UndecidedError(NOT_RUN, f"the config has no experiment {joined(unknown)}{near}")
         if absent:
             raise UndecidedError(NOT_RUN, f"no runs of {joined(absent)} in these results")
+
+    def by_seal(self, claim: Claim) -> "tuple[Results, Results | None]":
+        """The results without, and with only, trainings from before the seal of a claim; None if there are none of those."""
+        existing = self.seals[claim.id].existing if self.seals is not None else frozenset()
+        earlier = {
+            name: [one.seed for one in self._by_experiment.get(name, ()) if one.record["identity"] in existing]
+            for name in claim.experiments
+        }
+        if not existing or not any(earlier.values()):
+            return self, None
+        later = {
+            name: [seed for seed in seeds if seed not in earlier.get(name, ())] for name, seeds in self.selected.items()
+        }
+        return replace(self, selected=later), replace(self, selected={**self.selected, **earlier})
 
     def present(self, claim: Claim) -> list[str]:
         """The experiments of a claim that have results.

@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from cxrflow.claims.model import KINDS, RESULT_KINDS, VERDICTS, Claim
+from cxrflow.claims.model import KINDS, RESULT_KINDS, VERDICTS, Claim, Seal
 from cxrflow.claims.registry import judge_claim
 from cxrflow.claims.results import Results
 
 SCORECARD = (
     *("id", "experiment", "kind", "statement", "study_value", "this_run", "unit"),
     *("difference", "verdict", "reason", "null", "null_rate", "learner_rate", "control_rate", "distance", "quantity"),
-    *("rule", "place"),
+    *("rule", "place", "seal"),
 )
 """Columns of a scorecard."""
 
@@ -49,6 +49,7 @@ def _row(claim: Claim, results: Results) -> dict[str, str]:
         "quantity": claim.quantity,
         "rule": claim.rule,
         "place": claim.place,
+        "seal": "" if results.seals is None else _seal_in_words(results.seals[claim.id]),
     }
 
 
@@ -57,6 +58,10 @@ def _on_the_edge(distance: float | None) -> str:
     if distance is None or distance >= 1:
         return ""
     return f"on the edge: {distance:.1f} standard deviations of its noise away from the other answer"
+
+
+def _seal_in_words(seal: Seal) -> str:
+    return f"{seal.hash}, commit {seal.commit}" if seal.commit else seal.hash
 
 
 def _share(rate: float | None) -> str:

@@ -11,6 +11,8 @@ from cxrflow.io.words import some_of
 
 SUMS = "SHA256SUMS"
 RIVALS = "audits/rivals.csv"
+SEALS = "seals.json"
+"""Joined results, and those of earlier versions, lack this file."""
 VALIDATION = "validation_predictions.csv"
 """Results of earlier versions lack this file."""
 OF_RUN = (

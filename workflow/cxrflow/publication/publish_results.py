@@ -16,6 +16,7 @@ from cxrflow.io.errors import raise_all
 from cxrflow.io.files import read_json, write_json
 from cxrflow.publication.folder import (
     RIVALS,
+    SEALS,
     Selected,
     explanations_of_run,
     files_of_evaluation,
@@ -55,6 +56,7 @@ def publish_results(results: Path, folder: Path, settings: Mapping[str, Any], se
     names = [
         *("networks.json", "data_audit.json", RIVALS, "report/index.html"),
         *(["scorecard.csv"] if settings["claims"] is not None else []),
+        *([SEALS] if settings["claims"] is not None and (results / SEALS).is_file() else []),
         *(f"split/{task}.csv" for task in sorted({experiment["task"] for experiment in experiments.values()})),
         *(file for name, seed in trainings for file in files_of_run(name, seed)),
         *files_of_evaluation(selected),

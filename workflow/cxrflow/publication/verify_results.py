@@ -10,11 +10,12 @@ import pandas as pd
 from cxrflow.claims.load import load_claims
 from cxrflow.claims.results import Results
 from cxrflow.claims.scorecard import headline, score, verdicts_in_words
+from cxrflow.claims.seals import read_seals
 from cxrflow.evaluation.consistency import inconsistencies
 from cxrflow.io.command import run_stage, stage_parser
 from cxrflow.io.errors import raise_all
 from cxrflow.io.files import read_json
-from cxrflow.publication.folder import changed_files
+from cxrflow.publication.folder import SEALS, changed_files
 from cxrflow.report.inputs import read_text_table
 from cxrflow.study.earlier import read_published_audit, read_published_config
 
@@ -29,6 +30,7 @@ def published_results(folder: Path) -> Results:
         networks=read_json(folder / "networks.json"),
         audit=read_published_audit(folder),
         splits=folder / "split",
+        seals=read_seals(folder / SEALS) if (folder / SEALS).is_file() else None,
     )
 
 

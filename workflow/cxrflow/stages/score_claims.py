@@ -10,6 +10,7 @@ from typing import Any
 from cxrflow.claims.load import load_claims
 from cxrflow.claims.results import Results
 from cxrflow.claims.scorecard import headline, score, verdicts_in_words
+from cxrflow.claims.seals import read_seals
 from cxrflow.io.command import run_stage, stage_parser
 from cxrflow.io.errors import UserError
 from cxrflow.io.files import read_json, write_table
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--selected", type=Path, required=True, help="experiment to the list of its seeds (JSON)")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the trainings: EXPERIMENT/seed_SEED/")
     parser.add_argument("--splits", type=Path, required=True, help="folder of the splits: TASK.csv")
+    parser.add_argument("--seals", type=Path, help="seals of the claims (JSON); without it, no seed is exploratory")
     parser.add_argument("--networks", type=Path, required=True, help="description of the built networks (JSON)")
     parser.add_argument("--audit", type=Path, required=True, help="audit of the data (JSON)")
     parser.add_argument("--scorecard", type=Path, required=True, help="scorecard to write (CSV)")
@@ -47,6 +49,7 @@ def main() -> None:
         networks=read_json(args.networks),
         audit=read_json(args.audit),
         splits=args.splits,
+        seals=read_seals(args.seals) if args.seals else None,
     )
     scorecard = score(claims, results)
     write_table(args.scorecard, scorecard)
