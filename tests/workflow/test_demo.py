@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tiny_run import planned_jobs
 
-EXPERIMENTS = ("binary_inception_v3", "multiclass_inception_v3", "multiclass_mobilenet")
+EXPERIMENTS = ("binary_inception_v3", "multiclass_inception_v3", "multiclass_mobilenet", "binary_mobilenet")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,11 @@ def test_demo_ends_in_a_report_and_a_scorecard(demo: Path, project: Path) -> Non
     claims = pd.read_csv(project / "studies/demo/claims.csv")
     assert scorecard["id"].tolist() == claims["id"].tolist()
     assert not scorecard["verdict"].isin(["not run"]).any()
+    verdicts = scorecard.set_index("id")["verdict"]
+    of_six_seeds = ("six_seeds_accuracy", "six_seeds_learn", "six_seeds_features", "six_seeds_steps")
+    assert [verdicts[name] for name in of_six_seeds] == ["consistent"] * 3 + ["differs"]
+    assert "exploratory" not in scorecard["reason"].str.cat()
+    assert scorecard["seal"].str.match("[0-9a-f]{16}").all()
 
 
 @pytest.mark.slow
