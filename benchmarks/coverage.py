@@ -18,6 +18,7 @@ from cxrflow.statistics.intervals import (
     clustered_wilson,
     crossed_bootstrap,
     prediction_interval,
+    share_interval,
     wilson_interval,
 )
 from cxrflow.statistics.metrics import label_metrics
@@ -356,32 +357,68 @@ def means_table(draws: int) -> Iterator[str]:
 
 
 def folds_table(draws: int) -> Iterator[str]:
-    """A nearest-mean classifier in five folds, repeated four times; the truth is its accuracy after as many images."""
-    yield "images  distance  coverage of fold_mean_interval  size of corrected_t_test"
-    for images in (36, 100):
+    """A nearest-mean classifier in five folds by patient, repeated four times.
+
+    The truth of a mean over folds is its accuracy after as many images; that of pooled predictions also that of the five
+    classifiers themselves.
+    """
+    yield (
+        "images  of a patient  distance  fold_mean_interval  of one repeat  pooled share_interval  for these classifiers  "
+        "size of corrected_t_test"
+    )
+    for images, each in ((36, 1), (36, 2), (100, 1), (100, 2)):
+        patient = np.arange(images) // each
+        labels = patient % 2
         for distance in (0.5, 1.0, 1.8):
-            found, covered, differing = [], [], []
+            found, covered, of_one, pooled, of_these, differing = [], [], [], [], [], []
             for draw in range(draws // 10):
                 random = np.random.default_rng(draw)
-                labels = np.arange(images) % 2
                 features = random.normal(size=(2, images, 5))
+                if each > 1:
+                    features = np.sqrt(0.3) * features + np.sqrt(0.7) * random.normal(size=features.shape)[:, patient]
                 features[..., 0] += labels * distance
-                tests = [rows for _ in range(4) for rows in np.array_split(random.permutation(images), 5)]
+                tests = [
+                    np.flatnonzero(np.isin(patient, fold))
+                    for _ in range(4)
+                    for fold in np.array_split(random.permutation(images // each), 5)
+                ]
                 shares = np.array([[_share_right(one, labels, rows) for rows in tests] for one in features])
-                found.append((shares, features, labels, tests[0]))
+                found.append((shares, features, tests))
             fresh = np.random.default_rng(999)
             new_labels = np.arange(4000) % 2
             new = fresh.normal(size=(4000, 5))
             new[:, 0] += new_labels * distance
-            true = float(np.mean([_accuracy(f[0], y, rows, new, new_labels) for _, f, y, rows in found]))
-            for shares, *_ in found:
+            true = float(np.mean([_accuracy(f[0], labels, tests[0], new, new_labels) for _, f, tests in found]))
+            for shares, features, tests in found:
                 test = images / 5
                 covered.append(contains(true, fold_mean_interval, shares[0], images - test, test))
+                of_one.append(contains(true, fold_mean_interval, shares[0][:5], images - test, test))
+                right = np.zeros(images)
+                for rows in tests[:5]:
+                    right[rows] = _is_right(features[0], labels, rows, features[0][rows], labels[rows])
+                pooled.append(contains(true, share_interval, right, patient if each > 1 else None))
+                own = np.mean([_accuracy(features[0], labels, rows, new, new_labels) for rows in tests[:5]])
+                of_these.append(contains(float(own), share_interval, right, patient if each > 1 else None))
                 try:
                     differing.append(corrected_t_test(shares[0] - shares[1], images - test, test)[1] <= 0.05)
                 except UndefinedError:
                     differing.append(False)
-            yield f"{images:6}  {distance:8}  {shown(covered):30}  {np.mean(differing):.3f}"
+            row = [f"{images:6}  {each:12}  {distance:8}  {shown(covered):18}  {shown(of_one):13}  {shown(pooled):21}"]
+            yield "  ".join([*row, f"{shown(of_these):21}", f"{np.mean(differing):.3f}"])
+
+
+def _is_right(
+    features: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    left_out: NDArray[np.int64],
+    new: NDArray[np.float64],
+    new_labels: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    trained = np.setdiff1d(np.arange(len(labels)), left_out)
+    means = np.stack([features[trained][labels[trained] == place].mean(axis=0) for place in (0, 1)])
+    chosen = ((new[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    is_right: NDArray[np.bool_] = chosen == new_labels
+    return is_right
 
 
 def _accuracy(
@@ -391,10 +428,7 @@ def _accuracy(
     new: NDArray[np.float64],
     new_labels: NDArray[np.int64],
 ) -> float:
-    trained = np.setdiff1d(np.arange(len(labels)), left_out)
-    means = np.stack([features[trained][labels[trained] == place].mean(axis=0) for place in (0, 1)])
-    chosen = ((new[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
-    return float(np.mean(chosen == new_labels))
+    return float(np.mean(_is_right(features, labels, left_out, new, new_labels)))
 
 
 def _share_right(features: NDArray[np.float64], labels: NDArray[np.int64], rows: NDArray[np.int64]) -> float:

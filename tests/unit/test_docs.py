@@ -95,8 +95,9 @@ def test_every_document_is_named_in_the_readme_or_the_map() -> None:
 def test_the_rule_graph_has_every_rule() -> None:
     drawn = set(re.findall(r"<text[^>]*>(\w+)</text>", (PROJECT / "docs/images/rulegraph.svg").read_text()))
     rules = "".join(file.read_text() for file in (PROJECT / "workflow/rules").glob("*.smk"))
-    # The demo draws its images, its weights are random, so that nothing is fetched; no audit may end it, or is measured.
-    absent = {"fetch_images", "fetch_weights", "check_audits", "measure_power"}
+    # The demo draws its images, its weights are random, so that nothing is fetched; no audit may end it, or is measured;
+    # there are no folds.
+    absent = {"fetch_images", "fetch_weights", "check_audits", "measure_power", "split_folds", "measure_folds"}
     assert drawn == {*re.findall(r"^ *rule (\w+):", rules, re.MULTILINE), "all"} - absent
 
 

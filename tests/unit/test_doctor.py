@@ -335,6 +335,18 @@ def test_room_for_checkpoints(tmp_path: Path, keys: dict[str, Any], checkpoints:
     assert room.checkpoints == checkpoints * 16 * 22_069_217
 
 
+def test_folds_take_room_and_time_for_each_of_their_trainings(tmp_path: Path) -> None:
+    config = study(only="binary_inception_v3", folds=4, repeats=3)
+    room = needed_space(config, {"binary": 148}, tmp_path)
+    assert room.models == 13 * 8 * 22_069_217
+    assert room.checkpoints == (13 + 2) * 16 * 22_069_217
+    assert room.manifests == 13 * 90 * 148 * 90
+    write_run(tmp_path, "binary_inception_v3", [10.0] * 90)
+    # 100 images took 10 s; of the 148, a fold leaves 111, of which 88.8 are for training.
+    text = check_duration(config, {"binary": 130}, tmp_path, {"binary": 148}).text
+    assert text == "about 2 h 40 min of training (folds of binary_inception_v3 12 x 13 min), from earlier runs on cpu"
+
+
 def test_a_longer_training_needs_room_only_for_its_checkpoints(tmp_path: Path) -> None:
     folder = write_run(tmp_path, "binary_inception_v3", [1.0] * 40)
     (folder / "model.keras").touch()

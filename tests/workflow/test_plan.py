@@ -76,6 +76,11 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
             jobs(3, 1, 8, 3, networks=1, explain_model=3, plot_augmentation=0),
             id="all networks explained, no pictures",
         ),
+        pytest.param(
+            {"folds": 3, "repeats": 2},
+            jobs(1, 1, 8, 7, train_model=7, evaluate_model=7, split_folds=2, measure_folds=1),
+            id="cross-validation",
+        ),
         pytest.param({"embed_images": "none"}, jobs(1, 1, 8, 1, plot_augmentation=0), id="no pictures"),
         pytest.param(
             {

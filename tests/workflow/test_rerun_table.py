@@ -380,6 +380,10 @@ EDITS = [
         Row(f"the code of {stage}.py", set(), edit=body_changed(f"stages/{stage}"), words="no network is explained")
         for stage in ("explain_model", "plot_explanations")
     ),
+    *(
+        Row(f"the code of {stage}.py", set(), edit=body_changed(f"stages/{stage}"), words="no cross-validation")
+        for stage in ("split_folds", "measure_folds")
+    ),
     Row(
         "the code of measure_power.py", set(), edit=body_changed("stages/measure_power"), words="power is not measured"
     ),
@@ -685,6 +689,13 @@ def test_rerun_table_of_keys(finished: Path, tmp_path: Path, row: Row) -> None:
     plan = planned(finished, row, tmp_path)
     assert sorted(plan.jobs) == sorted(row.jobs)
     assert plan.epochs == row.epochs
+
+
+@pytest.mark.slow
+def test_folds_add_their_own_jobs_only(finished: Path, tmp_path: Path) -> None:
+    plan = planned(finished, Row("folds", set(), config={"folds": 2}), tmp_path)
+    assert sorted(plan.jobs) == sorted(of_folds(0, 2, "binary") | of_folds(0, 2) | REPORTS)
+    assert plan.epochs == 8
 
 
 def job_names(pattern: str, values: Iterable[Any]) -> set[str]:
@@ -1145,6 +1156,61 @@ def test_rerun_table_of_explanations(with_explanations: Path, tmp_path: Path, ro
     assert plan.epochs == 0
 
 
+def of_folds(repeat: int, folds: int, task: str = "multiclass") -> set[str]:
+    """The jobs of a repeat of a cross-validation, and those that read all its results."""
+    names = [f"{task}@repeat_{repeat}.fold_{fold}" for fold in range(folds)]
+    return {
+        f"split_folds {task} {repeat}",
+        *(f"plan_augmentation {name} {repeat} 2" for name in names),
+        *(f"{rule} {name} {repeat}" for rule in ("train_model", "evaluate_model") for name in names),
+        f"measure_folds {task}",
+    }
+
+
+@pytest.fixture(scope="module")
+def with_folds(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the experiment multiclass with a cross-validation of two folds."""
+    folder = tmp_path_factory.mktemp("folds")
+    copy_project(project, folder)
+    draw_images(folder / "images")
+    write_config(folder / "table.yaml", {**CONFIG, "only": ["multiclass"], "folds": 2})
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+WITH_FOLDS = [
+    Row("nothing", set()),
+    Row("folds", of_folds(0, 3) | REPORTS, 6, {"folds": 3}),
+    Row("folds, none", REPORTS, 0, {"folds": None}),
+    Row("repeats", of_folds(1, 2) | REPORTS, 4, {"repeats": 2}),
+    Row("split_seed, with folds", of_folds(0, 2) | REPORTS, 4, {"split_seed": 1}),
+    Row(
+        "seeds, with folds",
+        run_jobs("multiclass", 1) | {"plan_augmentation multiclass 1 2"} | results_of("multiclass"),
+        2,
+        {"seeds": 2},
+    ),
+    Row(
+        "the code of split_folds.py, with folds",
+        of_folds(0, 2) | {"assemble_report"},
+        edit=body_changed("stages/split_folds"),
+    ),
+    Row(
+        "the code of measure_folds.py, with folds",
+        {"measure_folds multiclass", "assemble_report"},
+        edit=body_changed("stages/measure_folds"),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(WITH_FOLDS))
+@pytest.mark.slow
+def test_rerun_table_of_folds(with_folds: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(with_folds, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == row.epochs
+
+
 def keys_of_schema(project: Path) -> set[str]:
     """List the keys of config.yaml that have values, with the prefix `experiment.` for those of experiments."""
     schema = json.loads((project / "workflow/schemas/config.schema.json").read_text())
@@ -1170,7 +1236,7 @@ def keys_of_schema(project: Path) -> set[str]:
 
 
 def test_rerun_table_has_a_row_for_each_key(project: Path) -> None:
-    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE, *FETCHED, *WITH_EXPLANATIONS]}
+    rows = {re.split("[:,]", row.change)[0] for row in [*KEYS, *MORE, *FETCHED, *WITH_EXPLANATIONS, *WITH_FOLDS]}
     rows |= {f"experiment.{key}" for key in EXPERIMENT_KEYS} | {f"phantoms.{key}" for key in PHANTOM_KEYS}
     # Keys of experiments have their own rows; `data_of` represents the keys of another study.
     sections = {"experiments", "extras", "override", "experiment_defaults", "data_of"}

@@ -201,3 +201,38 @@ def test_impossible_settings_leave_the_finished_training(snakemake: Any, folder:
     # The message is repeated at the end, after all output of Snakemake.
     assert "error: frozen_layers: 87 is more than the 86 layers of MobileNet" in "\n".join(run.stderr.splitlines()[-6:])
     assert (results / EXPERIMENT / "model.keras").read_bytes() == model
+
+
+@pytest.fixture(scope="module")
+def folds(snakemake: Any, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the same run, continued with a cross-validation."""
+    copy = tmp_path_factory.mktemp("folds") / "copy"
+    shutil.copytree(folder, copy)
+    run = snakemake(copy, "--cores", "2", "--configfile", str(folder / "tiny.yaml"), "--config", "folds=2")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "rule split_images" not in run.stderr and "seed_0/features.npz" not in run.stderr
+    again = snakemake(copy, "-n", "--configfile", str(folder / "tiny.yaml"), "--config", "folds=2")
+    assert planned_jobs(again) == {}
+    return copy / "results/tiny"
+
+
+def test_a_cross_validation_predicts_each_image_once(results: Path, folds: Path) -> None:
+    pooled = pd.read_csv(folds / "evaluation/folds/multiclass_mobilenet.csv")
+    images = pd.read_csv(results / "split/multiclass.csv")["image"]
+    assert sorted(pooled["image"]) == sorted(images) and len(images) == 32
+    for fold in (0, 1):
+        run = folds / f"runs/multiclass_mobilenet@repeat_0.fold_{fold}/seed_0"
+        trained = json.loads((run / "training.json").read_text())["images"]
+        assert trained["training"] + trained["validation"] == 16
+        own = pd.read_csv(run / "predictions.csv")
+        assert sorted(own["image"]) == sorted(pooled.loc[pooled["fold"] == fold, "image"])
+    measured = json.loads((folds / "evaluation/folds/multiclass_mobilenet.json").read_text())
+    right = int((pooled["class"] == pooled["predicted"]).sum())
+    assert measured["pooled"][0]["metrics"][0]["right"] == right and len(measured["by_fold"]) == 2
+
+
+def test_a_cross_validation_is_in_the_report_and_its_folds_are_no_experiments(results: Path, folds: Path) -> None:
+    page, before = ((one / "report/index.html").read_text() for one in (folds, results))
+    assert "<h4>Cross-validation</h4>" in page and "<h4>Cross-validation</h4>" not in before
+    assert "multiclass_mobilenet@" not in page
+    assert page.count('<h3 id="results-') == before.count('<h3 id="results-') == 1

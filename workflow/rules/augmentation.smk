@@ -13,6 +13,8 @@ rule plan_augmentation:
         split=rules.split_images.output.split,
     output:
         manifest=RESULTS / "augmentation/{task}/seed_{seed}/epochs_{epochs}.parquet",
+    wildcard_constraints:
+        task=pattern_of(CONFIG.tasks, with_folds=True),
     params:
         settings=settings_for("plan_augmentation"),
         code=code_of("plan_augmentation"),

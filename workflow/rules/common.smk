@@ -1,6 +1,5 @@
 # The typed config, and the few functions with which rules name files and params. All rules take what they need from here.
 import os
-import re
 from functools import cache
 from types import SimpleNamespace
 
@@ -20,6 +19,7 @@ from cxrflow.run.handed_on import handed_on
 from cxrflow.run.downloads import check_weights
 from cxrflow.run.images import columns_flags, missing_folder
 from cxrflow.study.fields import SPLIT_RULES
+from cxrflow.study.folds import pattern_of, trainings_of_folds, without_fold
 from cxrflow.study.settings import experiment_settings, network_settings, settings_of_rule
 from cxrflow.study.settings import training_settings, whole_settings
 from cxrflow.training.environment import computing_variables
@@ -45,14 +45,15 @@ IMAGES = RESULTS / "phantoms" / "images" if CONFIG.phantoms else FETCHED or Path
 EXPERIMENTS = {**CONFIG.experiments, **CONFIG.extras}
 WEIGHTS = {name: one.weights or CONFIG.weights for name, one in EXPERIMENTS.items()}  # file, folder, imagenet, random
 SELECTED = {name: CONFIG.seeds_of(name) for name in CONFIG.selected()}
+FOLDS = {name: trainings_of_folds(CONFIG, name) for name in SELECTED}  # fold to the seed of its training, in a list
 EXPLAINED = CONFIG.explained()
 CLASSES = sorted({name for task in CONFIG.selected().values() for name in CONFIG.tasks[task.task].classes})
 SIZES = sorted({experiment.image_size for experiment in CONFIG.selected().values()})
 
 
 wildcard_constraints:
-    experiment="|".join(map(re.escape, SELECTED)),
-    task="|".join(map(re.escape, CONFIG.tasks)),
+    experiment=pattern_of(SELECTED),
+    task=pattern_of(CONFIG.tasks),
     folder="((train|test)/)?[^/]+",
     seed=r"\d+",
     size=r"\d+",
@@ -132,7 +133,7 @@ def first_run_of(wildcards):
 
 def initial_weights(experiment):
     """Return the file of a backbone's initial weights, or an empty list for random weights."""
-    source, backbone = WEIGHTS[experiment], EXPERIMENTS[experiment].backbone
+    source, backbone = WEIGHTS[without_fold(experiment)], EXPERIMENTS[without_fold(experiment)].backbone
     if source == "imagenet":
         return f"results/weights/{backbone}.weights.h5"
     return find_weights(source, backbone) or []
@@ -140,7 +141,7 @@ def initial_weights(experiment):
 
 def weights_contents(wildcards):
     """Hash the contents of initial weights that are the user's own file; downloaded ones are outputs of a rule."""
-    fetched = WEIGHTS[wildcards.experiment] == "imagenet"
+    fetched = WEIGHTS[without_fold(wildcards.experiment)] == "imagenet"
     return [] if fetched else contents_of(initial_weights(wildcards.experiment))
 
 

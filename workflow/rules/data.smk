@@ -1,8 +1,12 @@
 # The data set: from image files to an index, a split for each task, decoded pixels, and audits.
 #
 # Requires: a folder of images (`images`, `layout`), the internet (`images: published`), or nothing (`phantoms`).
-# Makes:    results/images/{list}/ (shared by all results), images.parquet, split/{task}.csv, pixels/{size}/{folder}.npy, where
+# Makes:    results/images/{list}/ (shared by all results), images.parquet, split/{task}.csv (with `folds` also
+#           split/{task}@repeat_{repeat}.fold_{fold}.csv, a task for each fold), pixels/{size}/{folder}.npy, where
 #           the folder follows the layout (train/covid, or covid), data_audit.json, audits/rivals.csv
+
+from cxrflow.study.folds import name_of_fold
+from cxrflow.study.settings import fold_settings
 
 TASKS = sorted({experiment.task for experiment in CONFIG.selected().values()})
 SPLITS = [RESULTS / f"split/{task}.csv" for task in TASKS]
@@ -178,6 +182,45 @@ rule split_images:
             {params.table:q} \
             --split {output.split:q} 2>&1 | tee {log:q}
         """
+
+
+if CONFIG.folds:
+
+    rule split_folds:
+        """Divide a task's images into folds, each of which is the test subset of one split."""
+        message:
+            "Divide the images of task {wildcards.task} into folds: repeat {wildcards.repeat}."
+        input:
+            images=rules.index_images.output.images,
+        output:
+            splits=[
+                RESULTS / "split" / f"{name_of_fold('{task}', '{repeat}', fold)}.csv" for fold in range(CONFIG.folds)
+            ],
+        params:
+            classes=lambda wildcards: CONFIG.classes_of(wildcards.task),
+            settings=canonical_json(fold_settings(CONFIG)),
+            code=code_of("split_folds"),
+        wildcard_constraints:
+            repeat=r"\d+",
+        log:
+            RESULTS / "logs/split_folds/{task}/repeat_{repeat}.log",
+        benchmark:
+            RESULTS / "benchmarks/split_folds/{task}/repeat_{repeat}.tsv"
+        resources:
+            mem_mb=500,
+            runtime=60,
+            disk_mb=1000,
+        conda:
+            ENVIRONMENT
+        shell:
+            """
+            python -m cxrflow.stages.split_folds \
+                --images {input.images:q} \
+                --classes {params.classes:q} \
+                --settings {params.settings:q} \
+                --repeat {wildcards.repeat:q} \
+                --splits {output.splits:q} 2>&1 | tee {log:q}
+            """
 
 
 rule cache_pixels:

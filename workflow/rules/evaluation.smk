@@ -2,7 +2,8 @@
 #
 # Requires: runs/{experiment}/seed_{seed}/ model.keras, history.csv, training.json; the task's split and pixels; images.parquet
 # Makes:    runs/…/ predictions.csv, validation_predictions.csv, metrics.json, features.npz, embedding.csv, separation.json;
-#           evaluation/ {experiment}.json, {experiment}.csv, comparisons.json; plots/{experiment}/evaluation.svg;
+#           evaluation/ {experiment}.json, {experiment}.csv, comparisons.json, with `folds` also folds/{experiment}.json, .csv,
+#           from the runs of {experiment}@repeat_{repeat}.fold_{fold}; plots/{experiment}/evaluation.svg;
 #           plots/{experiment}/seed_{seed}/ curves.svg, confusion.svg, embedding.svg;
 #           of the networks that `explain` selects, runs/…/ explanations.json, heat.npz, and, where X-rays or phantoms may be
 #           shown, plots/…/ explanations.svg, heat_maps.json
@@ -24,6 +25,8 @@ rule evaluate_model:
         predictions=RESULTS / "runs/{experiment}/seed_{seed}/predictions.csv",
         validation=RESULTS / "runs/{experiment}/seed_{seed}/validation_predictions.csv",
         metrics=RESULTS / "runs/{experiment}/seed_{seed}/metrics.json",
+    wildcard_constraints:
+        experiment=pattern_of(SELECTED, with_folds=True),
     params:
         positive=lambda wildcards: canonical_json(settings_of(wildcards.experiment)["positive"]),
         threads=CONFIG.threads,
@@ -96,6 +99,54 @@ rule measure_results:
             --evaluation {output.evaluation:q} \
             --table {output.table:q} 2>&1 | tee {log:q}
         """
+
+
+if CONFIG.folds:
+
+    rule measure_folds:
+        """Pool the predictions of all folds of an experiment, and compute all metrics with intervals."""
+        message:
+            "Measure the cross-validation of {wildcards.experiment}, with intervals."
+        input:
+            predictions=lambda wildcards: runs(
+                "runs/{experiment}/seed_{seed}/predictions.csv", FOLDS[wildcards.experiment]
+            ),
+            training=lambda wildcards: runs("runs/{experiment}/seed_{seed}/training.json", FOLDS[wildcards.experiment]),
+            splits=lambda wildcards: [
+                split_of(SimpleNamespace(experiment=name)) for name in FOLDS[wildcards.experiment]
+            ],
+        output:
+            evaluation=RESULTS / "evaluation/folds/{experiment}.json",
+            table=RESULTS / "evaluation/folds/{experiment}.csv",
+        params:
+            runs=RESULTS / "runs",
+            splits=RESULTS / "split",
+            task=lambda wildcards: settings_of(wildcards.experiment)["task"],
+            folds=CONFIG.folds,
+            repeats=CONFIG.repeats,
+            code=code_of("measure_folds"),
+        log:
+            RESULTS / "logs/measure_folds/{experiment}.log",
+        benchmark:
+            RESULTS / "benchmarks/measure_folds/{experiment}.tsv"
+        resources:
+            mem_mb=1000,
+            runtime=60,
+            disk_mb=1000,
+        conda:
+            ENVIRONMENT
+        shell:
+            """
+            python -m cxrflow.stages.measure_folds \
+                --runs {params.runs:q} \
+                --splits {params.splits:q} \
+                --experiment {wildcards.experiment:q} \
+                --task {params.task:q} \
+                --folds {params.folds:q} \
+                --repeats {params.repeats:q} \
+                --evaluation {output.evaluation:q} \
+                --table {output.table:q} 2>&1 | tee {log:q}
+            """
 
 
 rule compare_experiments:

@@ -10,6 +10,7 @@ PAGE = PROJECT / "workflow" / "report" / "page"
 RUN_FILES = [file for name in OF_RUN for file in runs(f"runs/{{experiment}}/seed_{{seed}}/{name}")]
 PLOTS = [file for name in OF_PLOTS for file in runs(f"plots/{{experiment}}/seed_{{seed}}/{name}")]
 EVALUATION = [RESULTS / name for name in files_of_evaluation(SELECTED)]
+CROSS_VALIDATED = [RESULTS / f"evaluation/folds/{name}.json" for name in SELECTED if CONFIG.folds]
 EXPLANATIONS = runs("runs/{experiment}/seed_{seed}/explanations.json", EXPLAINED)
 HEAT_MAPS = runs("plots/{experiment}/seed_{seed}/heat_maps.json", EXPLAINED) if CONFIG.embed_images != "none" else []
 PLANS = sorted(
@@ -85,6 +86,7 @@ rule assemble_report:
         runs=lambda wildcards: RUN_FILES,
         plots=lambda wildcards: PLOTS,
         evaluation=lambda wildcards: EVALUATION,
+        folds=lambda wildcards: CROSS_VALIDATED,
         explanations=lambda wildcards: EXPLANATIONS + HEAT_MAPS,
         sheets=SHEETS,
         splits=SPLITS,
@@ -111,6 +113,7 @@ rule assemble_report:
         page=PAGE,
         contents=contents_of([*STUDY_FILES, *OPEN_POINTS, LOCK], PAGE_FILES),
         sheets=["--sheets", *SHEETS] if SHEETS else [],
+        folds=["--folds", *CROSS_VALIDATED] if CROSS_VALIDATED else [],
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
         study=["--study", STUDY_FILES[0]] if STUDY_FILES else [],
         open_points=["--open-points", *OPEN_POINTS] if OPEN_POINTS else [],
@@ -142,6 +145,7 @@ rule assemble_report:
             --locked-versions {input.lock:q} \
             --splits {input.splits:q} \
             --evaluation {params.evaluation:q} \
+            {params.folds:q} \
             --plans {params.plans:q} \
             {params.sheets:q} \
             {params.scorecard:q} \

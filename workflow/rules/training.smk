@@ -23,7 +23,7 @@ rule train_model:
         weights=lambda wildcards: initial_weights(wildcards.experiment),
         # Impossible settings are found there, before the files of an earlier training are deleted for this one.
         # Not ancient(): that flag applies to the file in all rules, and hides changes of this rule's params.
-        network=rules.check_network.output.network,
+        network=lambda wildcards: RESULTS / f"networks/{without_fold(wildcards.experiment)}.json",
         audits=AUDITS_PASSED,
     output:
         model=RESULTS / "runs/{experiment}/seed_{seed}/model.keras",
@@ -31,6 +31,8 @@ rule train_model:
         history=RESULTS / "runs/{experiment}/seed_{seed}/history.csv",
         timing=RESULTS / "runs/{experiment}/seed_{seed}/timing.csv",
         training=RESULTS / "runs/{experiment}/seed_{seed}/training.json",
+    wildcard_constraints:
+        experiment=pattern_of(SELECTED, with_folds=True),
     params:
         weights_contents=weights_contents,
         variables=VARIABLES,

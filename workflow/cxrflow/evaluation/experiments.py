@@ -115,7 +115,7 @@ def measure_experiment(experiment: Experiment, split: pd.DataFrame) -> dict[str,
         "median_seed": middle,
         "ensemble": metric_rows(together) if len(seeds) > 1 else None,
         "seeds": list(_over_seeds(list(runs.values()), list(rows.values()))),
-        "baselines": list(_baselines(median, split)),
+        "baselines": list(baselines(median, split)),
         "curves": {name: curve_points(median, place) for name, place in by_class.items()},
         "thresholds": {name: threshold_rows(median, place) for name, place in by_class.items()},
         "prevalences": {name: prevalence_rows(median, place) for name, place in by_class.items()},
@@ -156,7 +156,7 @@ def _over_seeds(runs: Sequence[Predictions], rows: Sequence[Sequence[Mapping[str
         yield row
 
 
-def _baselines(of: Predictions, split: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def baselines(of: Predictions, split: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The largest class of the test images, and guesses with the shares of the classes in the training images."""
     counts = np.bincount(of.truth, minlength=len(of.classes))
     largest = int(counts.argmax())

@@ -27,6 +27,18 @@ def groups_of(rows: pd.DataFrame) -> "pd.Series[str]":
         group = joined
 
 
+def main_classes(rows: pd.DataFrame) -> pd.DataFrame:
+    """List the groups of images: columns group, class (the most frequent one of its images), images (their number).
+
+    Args:
+        rows: columns group and class, one row for each image.
+    """
+    sizes = rows.groupby(["group", "class"]).size().reset_index(name="images")
+    # If two classes are equally frequent, the first one: sorting is stable.
+    main = sizes.sort_values(["images", "class"], ascending=[False, True], kind="stable").drop_duplicates("group")
+    return main[["group", "class"]].assign(images=main["group"].map(rows["group"].value_counts()))
+
+
 def pictures_of(rows: pd.DataFrame) -> "pd.Series[str]":
     """Hash the picture of each image: its pixels if their hash is known, otherwise its bytes.
 

@@ -53,6 +53,8 @@ class Inputs:
     comparisons: list[dict[str, Any]]
     """See `cxrflow.evaluation.experiments.compare_experiments`."""
     plots: Path
+    folds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Experiment to its cross-validation, see `cxrflow.evaluation.folds.measure_folds`; not all need have one."""
     plans: Path | None = None
     """The folder of the augmentation plans: TASK/seed_SEED/epochs_EPOCHS.parquet; None: the results do not have them."""
     sheets: list[dict[str, Any]] = field(default_factory=list)
@@ -108,6 +110,7 @@ def read_inputs(
     rivals: Path | None,
     splits: Sequence[Path],
     evaluation: Path,
+    folds: Sequence[Path] = (),
     plans: Path | None = None,
     sheets: Sequence[Path] = (),
     study: Path | None = None,
@@ -128,6 +131,7 @@ def read_inputs(
         open_points, scorecard: CSV files.
         splits: CSV files, named after their tasks.
         evaluation: folder of what is measured: EXPERIMENT.json and comparisons.json.
+        folds: cross-validations (JSON), named after their experiments.
         plans: folder of the augmentation plans, if the results have them.
         sheets: augmentation sheets (JSON), next to their pictures.
         study: `study.yaml`; settings that differ from it are reported.
@@ -156,6 +160,7 @@ def read_inputs(
         evaluation=read_evaluation(evaluation, trainings),
         comparisons=read_json(evaluation / "comparisons.json"),
         plots=plots,
+        folds={path.stem: read_json(path) for path in folds},
         plans=plans,
         sheets=read_sheets(sheets),
         study=read_study(study) if study else None,

@@ -71,8 +71,24 @@ def result_tables(inputs: Inputs, rivals: Sequence[Mapping[str, Any]]) -> Iterat
             "thresholds": measured["thresholds"],
             "prevalences": measured["prevalences"],
             "stated": stated_outcomes(inputs, name),
+            "folds": _folds(inputs.folds.get(name)),
             "matrices": [(one.seed, one.metrics) for one in trainings],
         }
+
+
+def _folds(measured: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The cross-validation of an experiment; None if it has none."""
+    if measured is None:
+        return None
+    first = measured["pooled"][0]["metrics"]
+    return {
+        **measured,
+        "accuracy": _by_class(first, "accuracy")[None],
+        "over_repeats": _by_class(measured["over_repeats"], "accuracy")[None],
+        "majority": measured["baselines"][0],
+        "rows": [_seed_row(one["metrics"], str(one["repeat"]), None) for one in measured["pooled"]],
+        "by_class": [(one, [_by_class(first, metric)[one] for metric in OF_CLASSES]) for one in measured["classes"]],
+    }
 
 
 def _by_class(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str | None, Mapping[str, Any]]:

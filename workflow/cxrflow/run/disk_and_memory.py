@@ -8,6 +8,7 @@ from cxrflow.io.words import size
 from cxrflow.networks.parameters import BYTES, network_parameters
 from cxrflow.run.checks import Check, error, note, ok
 from cxrflow.run.duration import epochs_left
+from cxrflow.study.folds import trainings_of_folds
 from cxrflow.study.models import Config
 
 # Rough upper estimates in bytes: a row of a manifest; a process that has loaded TensorFlow; the activations for one image of
@@ -40,8 +41,8 @@ def needed_space(config: Config, images: dict[str, int], results: Path, bytes_to
     Models: 8 bytes per parameter, for the model and its weights. Checkpoints: 16 bytes per parameter (weights, Adam's two
     moments as if all layers were trained, and the best weights so far), for those that are kept of each training, and two more
     of the largest network while a training writes its newest one. Pixels: size * size * 3 bytes per image, once per size.
-    Manifests: 90 bytes per image and epoch, for each task and seed. Memory: 900 MB, 24 bytes per parameter, 100 MB times
-    (size / 224)^2 for each image of a batch, and the pixels.
+    Manifests: 90 bytes per image and epoch, for each task or fold, and seed. Memory: 900 MB, 24 bytes per parameter, 100 MB
+    times (size / 224)^2 for each image of a batch, and the pixels.
 
     Args:
         config: the config of the run.
@@ -60,18 +61,22 @@ def needed_space(config: Config, images: dict[str, int], results: Path, bytes_to
         of_size[experiment.image_size] = max(of_size.get(experiment.image_size, 0), pixels)
         activations = ACTIVATIONS * (experiment.image_size / 224) ** 2 * experiment.batch_size
         memory = max(memory, PROCESS + 6 * BYTES * parameters + activations + pixels)
-        seeds = [
-            seed for seed in config.seeds_of(name) if not (folder / f"runs/{name}/seed_{seed}/model.keras").is_file()
+        trainings = {name: config.seeds_of(name), **trainings_of_folds(config, name)}
+        missing = [
+            (one, seed)
+            for one, seeds in trainings.items()
+            for seed in seeds
+            if not (folder / f"runs/{one}/seed_{seed}/model.keras").is_file()
         ]
         checkpoint = 4 * BYTES * parameters
-        models += 2 * BYTES * parameters * len(seeds)
+        models += 2 * BYTES * parameters * len(missing)
         final = 1 if experiment.selected_epoch in ("last", "best", experiment.epochs) else 2
         kept_of_each = final if config.keep_checkpoints != "none" else 0
-        kept += checkpoint * kept_of_each * len(seeds)
-        if any(epochs_left(config, name, results).values()):
+        kept += checkpoint * kept_of_each * len(missing)
+        if any(any(epochs_left(config, one, results).values()) for one in trainings):
             temporary = max(temporary, checkpoint * (2 + final - kept_of_each))
-        for seed in seeds:
-            key = (experiment.task, seed)
+        for one, seed in missing:
+            key = (experiment.task + one.removeprefix(name), seed)
             rows[key] = max(rows.get(key, 0), count * experiment.epochs)
     pixels_left = sum(byte_count for px, byte_count in of_size.items() if not (folder / f"pixels/{px}").is_dir())
     return Space(models, kept + temporary, pixels_left, MANIFEST_ROW * sum(rows.values()), memory, bytes_to_fetch)

@@ -59,7 +59,7 @@ def examine_config(config: Config, results: Path) -> list[Check]:
         *check_weights(config, results),
         check_disk(free_disk(results), needed, results),
         check_memory(free_memory(), needed),
-        check_duration(config, training, results),
+        check_duration(config, training, results, of_task),
     ]
 
 

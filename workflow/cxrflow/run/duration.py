@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,6 +10,7 @@ from statistics import median
 from cxrflow.io.words import duration, joined, some_of
 from cxrflow.run.checks import Check, note, ok
 from cxrflow.study.experiment import Experiment
+from cxrflow.study.folds import seeds_of, trainings_of_folds, without_fold
 from cxrflow.study.models import Config
 
 # Seconds per image of 224 px on two processor cores, in a training step and in a forward pass (validation). Other networks
@@ -92,9 +93,10 @@ def seconds_an_epoch(
 
 
 def epochs_left(config: Config, name: str, results: Path) -> dict[int, int]:
-    """Map each seed of an experiment to the number of epochs that still have to be trained."""
-    epochs = {**config.experiments, **config.extras}[name].epochs
-    records = {seed: results / config.name / f"runs/{name}/seed_{seed}/training.json" for seed in config.seeds_of(name)}
+    """Map each seed of an experiment, or of one of its folds, to the number of epochs that still have to be trained."""
+    epochs = {**config.experiments, **config.extras}[without_fold(name)].epochs
+    seeds = seeds_of(config, name)
+    records = {seed: results / config.name / f"runs/{name}/seed_{seed}/training.json" for seed in seeds}
     checkpoints = results / "checkpoints" if config.keep_checkpoints != "none" else None
     return {seed: _epochs_left(record, epochs, checkpoints) for seed, record in records.items()}
 
@@ -126,34 +128,42 @@ def _epochs_left(record: Path, epochs: int, checkpoints: Path | None) -> int:
     return epochs - max((epoch for epoch in kept if epoch <= epochs), default=0)
 
 
-def check_duration(config: Config, training_images: dict[str, int], results: Path) -> Check:
+def check_duration(
+    config: Config, training_images: dict[str, int], results: Path, all_images: Mapping[str, int] | None = None
+) -> Check:
     """Estimate the time of all missing trainings, one after the other.
 
     Args:
         config: the config of the run.
         training_images: task to the number of images in its training folders.
         results: folder of all results.
+        all_images: task to the number of all its images, which are divided into folds; by default those for training.
     """
     paces = paces_of_runs(results)
     total, runs = 0.0, 0
     reasons: set[str] = set()
     parts: list[str] = []
     unknown: list[str] = []
+    in_folds = 1 - 1 / config.folds if config.folds else 0.0  # share of the images that a fold leaves for training
     for name, experiment in config.selected().items():
-        waiting = [left for left in epochs_left(config, name, results).values() if left]
-        if not waiting:
-            continue
-        runs += len(waiting)
-        images = training_images[experiment.task]
-        estimate = seconds_an_epoch(name, experiment, images, paces, config.validation_fraction)
-        if estimate is None or not images:
-            unknown.append(name)
-            continue
-        seconds, reason = estimate
-        total += seconds * sum(waiting)
-        reasons.add(reason)
-        times = f"{len(waiting)} x " if len(waiting) > 1 and len(set(waiting)) == 1 else ""
-        parts.append(f"{name} {times}{duration(seconds * (waiting[0] if times else sum(waiting)))}")
+        everything = (all_images or training_images)[experiment.task]
+        for title, names, images in (
+            (name, [name], training_images[experiment.task]),
+            (f"folds of {name}", [*trainings_of_folds(config, name)], round(everything * in_folds)),
+        ):
+            waiting = [left for one in names for left in epochs_left(config, one, results).values() if left]
+            if not waiting:
+                continue
+            runs += len(waiting)
+            estimate = seconds_an_epoch(name, experiment, images, paces, config.validation_fraction)
+            if estimate is None or not images:
+                unknown.append(title)
+                continue
+            seconds, reason = estimate
+            total += seconds * sum(waiting)
+            reasons.add(reason)
+            times = f"{len(waiting)} x " if len(waiting) > 1 and len(set(waiting)) == 1 else ""
+            parts.append(f"{title} {times}{duration(seconds * (waiting[0] if times else sum(waiting)))}")
     if not runs:
         text = "all selected trainings have run before; `make why` shows which of them a change would repeat"
         return ok("time", text)

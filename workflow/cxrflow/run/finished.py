@@ -11,6 +11,7 @@ from cxrflow.publication.folder import Selected, files_of_explanation, files_of_
 from cxrflow.run.adapter import UnfinishedJob
 from cxrflow.run.changed_flags import flags_of
 from cxrflow.run.handed_on import handed_on, write_handed_on
+from cxrflow.study.folds import FOLD_MARK, without_fold
 
 LAST_STAGES = (
     *("describe_networks", "measure_results", "compare_experiments", "plot_evaluation"),
@@ -20,7 +21,9 @@ LAST_STAGES = (
 
 
 def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Selected, since: float) -> list[str]:
-    """Describe the networks, score the claims and assemble the report from the finished trainings and explanations only.
+    """Describe the networks, score the claims and assemble the report from what is finished only.
+
+    That is trainings, explanations and cross-validations.
 
     Args:
         jobs: jobs that failed or did not start.
@@ -29,8 +32,7 @@ def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Sele
         since: start of the run in seconds since the epoch; older logs are ignored.
 
     Returns:
-        The files that were written; none if no training is finished, if all are and all are explained, or if the run did not
-        include a report.
+        The files that were written; none if no training is finished, if everything is, or if the run did not include a report.
 
     Raises:
         subprocess.CalledProcessError: a stage failed; it has printed why.
@@ -42,7 +44,12 @@ def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Sele
     finished = {name: [seed for seed in selected[name] if (name, seed) not in failed] for name in selected}
     finished = {name: seeds for name, seeds in finished.items() if seeds}
     unexplained = [run for run in runs if {str(results / name) for name in files_of_explanation(*run)} & unfinished]
-    if not any(job.stage == "assemble_report" for job in last) or not (failed or unexplained) or not finished:
+    unmeasured = [job for job in jobs if job.stage == "measure_folds"]
+    if (
+        not any(job.stage == "assemble_report" for job in last)
+        or not (failed or unexplained or unmeasured)
+        or not finished
+    ):
         return []
     written: list[str] = []
     for job in last:
@@ -56,9 +63,14 @@ def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Sele
             }
             flags["explained"] = [handed_on(Path(flags["explained"][0]).parent, "finished_explained", explained)]
             flags |= {
-                key: [file for file in flags.get(key, []) if file not in unfinished] for key in ("splits", "sheets")
+                key: [file for file in flags.get(key, []) if file not in unfinished]
+                for key in ("splits", "sheets", "folds")
             }
             reasons = {f"{name}, seed {seed}": reason_of(jobs, name, seed, since) for name, seed in failed}
+            reasons |= {
+                f"cross-validation of {job.wildcards['experiment']}": reason_of_folds(jobs, job, since)
+                for job in unmeasured
+            }
             flags["failed"] = [canonical_json(reasons)]
         flags |= _of_finished(job, flags, finished)
         write_handed_on()
@@ -90,7 +102,25 @@ def _of_finished(job: UnfinishedJob, flags: Mapping[str, list[str]], finished: S
 def reason_of(jobs: Sequence[UnfinishedJob], experiment: str, seed: int, since: float) -> str:
     """Explain why a training is not finished: the first error in the logs of its jobs, or else their last line."""
     own = {"experiment": experiment, "seed": str(seed)}
-    logs = [log for job in jobs for log in job.logs if job.wildcards and own.items() >= job.wildcards.items()]
+    return _first_error([job for job in jobs if job.wildcards and own.items() >= job.wildcards.items()], since)
+
+
+def reason_of_folds(jobs: Sequence[UnfinishedJob], measuring: UnfinishedJob, since: float) -> str:
+    """Explain why a cross-validation is not finished, as `reason_of` does, by the job of measure_folds that is not."""
+    task = flags_of(measuring.command)["task"][0]
+    names = {measuring.wildcards["experiment"], task}
+    own = [
+        job
+        for job in jobs
+        if job is measuring
+        or (job.stage == "split_folds" and job.wildcards["task"] == task)
+        or any(FOLD_MARK in value and without_fold(value) in names for value in job.wildcards.values())
+    ]
+    return _first_error(own, since)
+
+
+def _first_error(jobs: Sequence[UnfinishedJob], since: float) -> str:
+    logs = [log for job in jobs for log in job.logs]
     written = [log for log in logs if log.is_file() and log.stat().st_mtime >= since]
     lines = [line for log in sorted(written) for line in log.read_text(encoding="utf-8").splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith(("error: ", "stopped by "))]

@@ -38,7 +38,7 @@ NOT_IDENTIFYING = {
 """Keys that are not part of a training's identity."""
 # Snakemake's reasons for a job that runs not only because earlier ones do.
 OWN_REASONS = ("Params have changed", "Code has changed", "Updated input files", "Set of input files has changed")
-DECIDING = ("plan_augmentation", "split_images", "cache_pixels", "make_phantoms")
+DECIDING = ("plan_augmentation", "split_images", "split_folds", "cache_pixels", "make_phantoms")
 MAKES_ITS_INPUT = (*DECIDING, "fetch_images", "index_images", "fetch_weights")
 OF_RECORD = {"identity", "epochs", "trained_epochs", "settings", "threads", "what_identifies_it"}
 

@@ -32,6 +32,9 @@ def main() -> None:
         "--evaluation", type=Path, required=True, help="folder of what is measured: EXPERIMENT.json, comparisons.json"
     )
     parser.add_argument(
+        "--folds", type=Path, nargs="+", default=[], help="cross-validations (JSON), named after their experiments"
+    )
+    parser.add_argument(
         "--plans", type=Path, help="folder of the augmentation plans: TASK/seed_SEED/epochs_EPOCHS.parquet"
     )
     parser.add_argument(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrflow.images.grouping import groups_of, pictures_of, place_of
+from cxrflow.images.grouping import groups_of, main_classes, pictures_of, place_of
 from cxrflow.images.listing import SPLIT_WORD_OF, SPLIT_WORDS
 from cxrflow.io.command import add_settings, run_stage, stage_parser
 from cxrflow.io.errors import UserError, one_line, raise_all
@@ -84,13 +84,10 @@ def split_stratified(
     is_given = rows["subset_folder"] != ""
     free = rows[rows["subset"] == "training"]
     free = free.assign(group=groups_of(free))  # without the given test images, so that these do not move others
-    sizes = free.groupby(["group", "class"]).size().reset_index(name="images")
-    # If two classes are equally frequent, the first one: sorting is stable.
-    main_class = sizes.sort_values(["images", "class"], ascending=[False, True], kind="stable").drop_duplicates("group")
-    groups = main_class[["group", "class"]].assign(
-        images=main_class["group"].map(free["group"].value_counts()),
-        place=[place_of(group, seed) for group in main_class["group"]],
-        is_given=main_class["group"].map(is_given[free.index].groupby(free["group"]).any()).astype(bool),
+    groups = main_classes(free)
+    groups = groups.assign(
+        place=[place_of(group, seed) for group in groups["group"]],
+        is_given=groups["group"].map(is_given[free.index].groupby(free["group"]).any()).astype(bool),
     )
     groups = groups.sort_values(["class", "is_given", "place", "group"], ignore_index=True)
     of_line = groups.groupby(["class", "is_given"])["images"]

@@ -25,6 +25,8 @@ def problems_between_keys(config: Config) -> Iterator[Problem]:
     yield from _problems_of_names(config)
     if config.explain != "none" and config.backend != "tensorflow":
         yield ["explain"], f"{config.explain} needs `backend: tensorflow`; with {config.backend}, write `explain: none`"
+    if config.repeats > 1 and config.folds is None:
+        yield ["repeats"], f"{config.repeats} without `folds`, which are repeated; write `folds: 5`, or remove it"
     for section in SECTIONS:
         for name, experiment in getattr(config, section).items():
             yield from (([section, name, key], why) for key, why in _problems_of_experiment(config, experiment))

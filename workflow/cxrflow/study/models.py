@@ -222,7 +222,31 @@ class SplitSettings(Strict):
         description="`stratified`: share of each class for the test if there is no `test/`, to within a tenth of the smallest "
         "subset",
     )
-    split_seed: int = Field(default=0, ge=0, lt=2**32, description="`stratified`: another seed gives another split")
+    split_seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="`stratified`, `folds`: another seed gives another split, and other folds",
+    )
+
+
+class FoldSettings(Strict):
+    """Cross-validation, in addition to the split."""
+
+    decides: ClassVar[Purpose] = "selection"
+
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = Field(
+        default=None,
+        description="cross-validation: all images of a task, test images included, are divided by patient into this number of "
+        "folds with the same shares of each class, and a further network is trained for each fold and tested on it. "
+        "`validation_fraction` of the other images are for validation. Empty: none",
+    )
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="repeats of the cross-validation, each with other folds and the next training seed, from 0",
+    )
 
 
 class AuditSettings(Strict):
@@ -426,6 +450,7 @@ class Config(
     InitialWeightsSettings,
     AugmentationSettings,
     AuditSettings,
+    FoldSettings,
     SplitSettings,
     PixelSettings,
     SourceSettings,
