@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from cxrflow.io.command import stage_parser
 from cxrflow.statistics.auroc import auroc_interval, average_precision_interval
-from cxrflow.statistics.bootstrap import mean_interval, mean_loss_interval, metric_interval
-from cxrflow.statistics.comparison import compare_over_seeds, exact_mcnemar
+from cxrflow.statistics.bootstrap import mean_interval, mean_loss_interval, metric_interval, resampled_patients
+from cxrflow.statistics.comparison import compare_over_seeds, exact_mcnemar, independent_difference
 from cxrflow.statistics.folds import corrected_t_test, fold_mean_interval
 from cxrflow.statistics.intervals import (
     Interval,
@@ -313,6 +313,49 @@ def auroc_table(draws: int) -> Iterator[str]:
                 yield f"{images:6}  {sum(of_class):12}  {auc:4}  {correlation:5}  {texts}"
 
 
+def drop_table(draws: int) -> Iterator[str]:
+    """Accuracies on 18 test images, and on those of an external test, of 36 or 100 images of fewer patients."""
+    yield "external images  patients  accuracy  external accuracy  alike  independent_difference  resampled patients"
+    sizes = IMAGES_OF_PATIENTS[18]
+    patients = np.repeat(np.arange(len(sizes)), sizes)
+    for others in (IMAGES_OF_PATIENTS[36], [4, 4, 3, 3, 2, 2, 2, 2, 2, 2] + [1] * 74):
+        of_others = np.repeat(np.arange(len(others)), others)
+        for share, external in ((0.6, 0.6), (0.85, 0.85), (0.95, 0.95), (0.85, 0.6), (0.95, 0.75)):
+            for correlation in (0.0, 0.5, 1.0):
+                found: list[bool | None] = []
+                resampled: list[bool | None] = []
+                pairs = zip(
+                    clustered_draws(sizes, share, correlation, draws, seed=1),
+                    clustered_draws(others, external, correlation, draws, seed=2),
+                    strict=True,
+                )
+                for one, other in pairs:
+                    arguments = (one, patients, other, of_others)
+                    found.append(contains(share - external, _drop_of_shares, *arguments))
+                    if len(resampled) < draws // 8:
+                        resampled.append(contains(share - external, _resampled_drop, *arguments))
+                texts = f"{shown(found):22}  {shown(resampled)}"
+                yield f"{len(of_others):15}  {len(others):8}  {share:8}  {external:17}  {correlation:5}  {texts}"
+
+
+def _drop_of_shares(
+    one: NDArray[np.float64], patients: NDArray[np.int64], other: NDArray[np.float64], of_others: NDArray[np.int64]
+) -> Interval:
+    intervals = share_interval(one, patients), share_interval(other, of_others)
+    return independent_difference(float(one.mean()), intervals[0], float(other.mean()), intervals[1])
+
+
+def _resampled_drop(
+    one: NDArray[np.float64], patients: NDArray[np.int64], other: NDArray[np.float64], of_others: NDArray[np.int64]
+) -> tuple[float, float]:
+    means: list[NDArray[np.float64]] = []
+    for values, groups in ((one, patients), (other, of_others)):
+        weights = resampled_patients(np.zeros(len(values)), groups, 400, seed=len(means))
+        means.append(weights @ values / weights.sum(axis=1))
+    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
+    return float(low), float(high)
+
+
 LOGITS = ((1, 1), (2, 2), (4, 3), (5, 2), (8, 6))
 """Mean and standard deviation of the logit of an image's own class: from hardly trained to sure and sometimes wrong."""
 
@@ -484,6 +527,7 @@ TABLES: dict[str, Callable[[int], Iterator[str]]] = {
     "mcnemar": mcnemar_table,
     "metrics": metrics_table,
     "auroc": auroc_table,
+    "drop": drop_table,
     "losses": losses_table,
     "means": means_table,
     "folds": folds_table,

@@ -14,6 +14,7 @@ from cxrflow.study.models import (
     EmbeddingSettings,
     ExplanationSettings,
     FeatureSettings,
+    IndexSettings,
     PixelSettings,
     SplitSettings,
 )
@@ -53,6 +54,8 @@ DEFAULTS = Path(__file__).parent / "defaults.json"
 @pytest.mark.parametrize(
     ("rule", "model"),
     [
+        ("index_images", IndexSettings),
+        ("index_external", IndexSettings),
         ("split_images", SplitSettings),
         ("cache_pixels", PixelSettings),
         ("plan_augmentation", AugmentationSettings),

@@ -96,8 +96,9 @@ def test_the_rule_graph_has_every_rule() -> None:
     drawn = set(re.findall(r"<text[^>]*>(\w+)</text>", (PROJECT / "docs/images/rulegraph.svg").read_text()))
     rules = "".join(file.read_text() for file in (PROJECT / "workflow/rules").glob("*.smk"))
     # The demo draws its images, its weights are random, so that nothing is fetched; no audit may end it, or is measured;
-    # there are no folds.
+    # there are neither folds nor an external test.
     absent = {"fetch_images", "fetch_weights", "check_audits", "measure_power", "split_folds", "measure_folds"}
+    absent |= {"index_external", "evaluate_external", "measure_external"}
     assert drawn == {*re.findall(r"^ *rule (\w+):", rules, re.MULTILINE), "all"} - absent
 
 

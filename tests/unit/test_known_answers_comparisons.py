@@ -7,23 +7,51 @@ from cxrflow.statistics.comparison import (
     compare_over_seeds,
     exact_mcnemar,
     images_needed,
+    independent_difference,
     least_significant_discordance,
     mcnemar_power,
     power_sentence,
 )
-from cxrflow.statistics.intervals import UndefinedError
+from cxrflow.statistics.intervals import Interval, UndefinedError, wilson_interval
 from cxrflow.statistics.permutation import paired_max_test
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 
 def pair(only_first: int, only_second: int, both: int = 3, neither: int = 2) -> tuple[np.ndarray, np.ndarray]:
     first = [True] * only_first + [False] * only_second + [True] * both + [False] * neither
     second = [False] * only_first + [True] * only_second + [True] * both + [False] * neither
     return np.array(first, dtype=bool), np.array(second, dtype=bool)
+
+
+NEWCOMBE = {  # R. G. Newcombe, Stat. Med. 17 (1998) 873, table II: method 10, the hybrid score interval
+    (56, 70, 48, 80): (0.0524, 0.3339),
+    (9, 10, 3, 10): (0.1705, 0.8090),
+    (6, 7, 2, 7): (0.0582, 0.8062),
+    (5, 56, 0, 29): (-0.0381, 0.1926),
+    (0, 10, 0, 20): (-0.1611, 0.2775),
+    (0, 10, 0, 10): (-0.2775, 0.2775),
+    (10, 10, 0, 20): (0.6791, 1.0),
+    (10, 10, 0, 10): (0.6075, 1.0),
+}
+
+
+@pytest.mark.parametrize("counts", NEWCOMBE)
+def test_known_answer_difference_of_newcombe(counts):
+    first, of_first, second, of_second = counts
+    one, other = (
+        Interval(*wilson_interval(right, images), "Wilson", f"{images} images")
+        for right, images in ((first, of_first), (second, of_second))
+    )
+    found = independent_difference(first / of_first, one, second / of_second, other)
+    assert (found.low, found.high) == pytest.approx(NEWCOMBE[counts], abs=5e-5)
+    theirs = confint_proportions_2indep(first, of_first, second, of_second, method="newcomb", compare="diff")
+    assert (found.low, found.high) == pytest.approx(theirs, abs=1e-6)
+    assert found.counts == f"{of_first} images; {of_second} images"
 
 
 @given(st.integers(0, 30), st.integers(0, 30))

@@ -102,11 +102,11 @@ def test_all_errors_of_a_list(one_folder: Path) -> None:
     with pytest.raises(UserError) as caught:
         list_images(one_folder, CLASSES, "listed", listed)
     assert caught.value.messages == [
-        "image list: '../a.png': must be a file below the folder `images`",
-        "image list: '/etc/passwd': must be a file below the folder `images`",
+        "image list: '../a.png': must be a file below the folder of the images",
+        "image list: '/etc/passwd': must be a file below the folder of the images",
         "image list: covid/c0_1.png: split 'tset' is not allowed; did you mean 'test'?; "
         "allowed: training, validation, test",
-        "image list: 'a\\x00.png': must be a file below the folder `images`",
+        "image list: 'a\\x00.png': must be a file below the folder of the images",
         "image list: covid/c0_0.png: listed twice",
     ]
     with pytest.raises(UserError, match="no column `label`; did you mean 'labels'"):

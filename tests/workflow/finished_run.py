@@ -87,6 +87,8 @@ def fake_run(folder: Path, *configs: str) -> None:
             _fake_training(folder, plan.commands[job], seconds[rule])
         if rule == "index_images":
             _fake_index(folder, plan.commands[job])
+        if rule == "index_external":
+            _fake_external_index(folder, plan.commands[job])
     flags = ["--configfile", *configs] if configs else []
     command = [sys.executable, "-m", "snakemake", "--touch", "--forceall", "--no-hooks", "--cores", "1", *flags]
     touched = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -168,3 +170,14 @@ def _fake_index(folder: Path, command: str) -> None:
     write_record(
         folder / _flag(command, "record"), Path(_flag(command, "root")), _flag(command, "fingerprint"), stamps, hashes
     )
+
+
+def _fake_external_index(folder: Path, command: str) -> None:
+    from cxrflow.images.external import read_external
+    from cxrflow.images.fingerprint import write_record
+    from cxrflow.io.files import sha256_of_file
+
+    external = read_external(folder / _flag(command, "external"))
+    hashes = {path: sha256_of_file(external.root / path) for path in external.stamps}
+    record, root = folder / _flag(command, "record"), external.root.relative_to(folder)
+    write_record(record, root, _flag(command, "fingerprint"), external.stamps, hashes)

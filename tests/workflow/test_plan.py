@@ -83,6 +83,11 @@ def jobs(runs: int, tasks: int, pixels: int, manifests: int, **others: int) -> C
         ),
         pytest.param({"embed_images": "none"}, jobs(1, 1, 8, 1, plot_augmentation=0), id="no pictures"),
         pytest.param(
+            {"seeds": 3, "external": f"{PROJECT}/docs/images"},
+            jobs(3, 1, 8, 3, networks=1, index_external=1, evaluate_external=3, measure_external=1),
+            id="an external test",
+        ),
+        pytest.param(
             {
                 "only": None,
                 "experiments": {
@@ -168,6 +173,7 @@ def test_outside_problem_yaml_that_snakemake_reads_in_another_way_is_turned_away
         ({"claims": "nowhere.csv"}, ["claims: nowhere.csv: no such file"]),
         ({"split": "nowhere.csv"}, ["split: nowhere.csv: no such file"]),
         ({"lungs": "nowhere.csv"}, ["lungs: nowhere.csv: no such file"]),
+        ({"external": "nowhere"}, ["external: nowhere: no such folder or file"]),
         ({"image_list": "nowhere.csv"}, ["image_list: nowhere.csv: no such file"]),
     ],
 )

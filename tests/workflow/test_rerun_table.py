@@ -335,6 +335,12 @@ def of_network(*tasks: str) -> set[str]:
     return onwards(*(f"check_network {task}" for task in tasks))
 
 
+def of_external(*experiments: str) -> set[str]:
+    """The jobs of an external test, without the report."""
+    own = {(f"evaluate_external {name} 0", f"measure_external {name}") for name in experiments}
+    return {"index_external"}.union(*own)
+
+
 BOTH = ("binary", "multiclass")
 # A stage, its module and its rule have the same name.
 STAGES = (
@@ -383,6 +389,10 @@ EDITS = [
     *(
         Row(f"the code of {stage}.py", set(), edit=body_changed(f"stages/{stage}"), words="no cross-validation")
         for stage in ("split_folds", "measure_folds")
+    ),
+    *(
+        Row(f"the code of {stage}.py", set(), edit=body_changed(f"stages/{stage}"), words="there is no external test")
+        for stage in ("index_external", "evaluate_external", "measure_external")
     ),
     Row(
         "the code of measure_power.py", set(), edit=body_changed("stages/measure_power"), words="power is not measured"
@@ -661,6 +671,7 @@ KEYS = [
         Row(f"tsne.{key}", follows_from("tsne"), 0, {"tsne": {key: value}})
         for key, value in {"perplexity": 6, "initialisation": "random", "learning_rate": 200, "seed": 1}.items()
     ),
+    Row("external", of_external(*BOTH) | REPORTS, 0, {"external": "moved"}),
     Row("remarks", follows_from("remarks"), 0, {"remarks": ["On a laptop."]}),
     Row(
         "claims", REPORTS | {"describe_networks"}, 0, {"claims": "studies/sha_2021/claims.csv"}
@@ -1209,6 +1220,58 @@ def test_rerun_table_of_folds(with_folds: Path, tmp_path: Path, row: Row) -> Non
     plan = planned(with_folds, row, tmp_path)
     assert sorted(plan.jobs) == sorted(row.jobs)
     assert plan.epochs == row.epochs
+
+
+@pytest.fixture(scope="module")
+def with_external(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the experiment binary with an external test."""
+    folder = tmp_path_factory.mktemp("external")
+    copy_project(project, folder)
+    draw_images(folder / "images")
+    for number, place in enumerate(("hospital/covid/a.png", "hospital/normal/b.png", "hospital/other/c.png")):
+        draw(folder / place, 5000 + number)
+    shutil.copytree(folder / "hospital", folder / "same")
+    listed = "path,label,patient\nhospital/covid/a.png,covid,1\nhospital/normal/b.png,normal,2\n"
+    (folder / "listed.csv").write_text(listed)
+    write_config(folder / "table.yaml", {**CONFIG, "only": ["binary"], "external": "hospital"})
+    fake_run(folder, "table.yaml")
+    return folder
+
+
+AFTER_EXTERNAL = of_external("binary") | {"assemble_report"}
+WITH_EXTERNAL = [
+    Row("nothing", set()),
+    Row("external, empty", REPORTS, 0, {"external": None}),
+    Row("external, the same images elsewhere", REPORTS, 0, {"external": "same"}),
+    Row("external, a list", of_external("binary") | REPORTS, 0, {"external": "listed.csv"}),
+    Row("an external image touched", set(), edit=lambda folder: (folder / "hospital/covid/a.png").touch()),
+    Row("an external image added", AFTER_EXTERNAL, edit=lambda folder: draw(folder / "hospital/covid/new.png", 5999)),
+    Row("an external image edited", AFTER_EXTERNAL, edit=lambda folder: draw(folder / "hospital/covid/a.png", 5999)),
+    Row("an external image removed", AFTER_EXTERNAL, edit=lambda folder: (folder / "hospital/covid/a.png").unlink()),
+    Row(
+        "the code of index_external.py, with an external test",
+        AFTER_EXTERNAL,
+        edit=body_changed("stages/index_external"),
+    ),
+    Row(
+        "the code of evaluate_external.py, with an external test",
+        AFTER_EXTERNAL - {"index_external"},
+        edit=body_changed("stages/evaluate_external"),
+    ),
+    Row(
+        "the code of measure_external.py, with an external test",
+        {"measure_external binary", "assemble_report"},
+        edit=body_changed("stages/measure_external"),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", rows_as_parameters(WITH_EXTERNAL))
+@pytest.mark.slow
+def test_rerun_table_of_an_external_test(with_external: Path, tmp_path: Path, row: Row) -> None:
+    plan = planned(with_external, row, tmp_path)
+    assert sorted(plan.jobs) == sorted(row.jobs)
+    assert plan.epochs == 0
 
 
 def keys_of_schema(project: Path) -> set[str]:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +238,47 @@ def test_a_cross_validation_is_in_the_report_and_its_folds_are_no_experiments(re
     assert "<h4>Cross-validation</h4>" in page and "<h4>Cross-validation</h4>" not in before
     assert "multiclass_mobilenet@" not in page
     assert page.count('<h3 id="results-') == before.count('<h3 id="results-') == 1
+
+
+def test_an_external_test_is_added_to_a_finished_run(snakemake: Any, folder: Path, results: Path) -> None:
+    """It trains nothing; an image that cannot be used ends it, but not the report."""
+    model = (results / EXPERIMENT / "model.keras").stat()
+    elsewhere = folder / "another hospital"
+    command = [sys.executable, "-m", "cxrflow.stages.make_phantoms", "--train-per-class", "2", "--test-per-class", "2"]
+    command += ["--seed", "9", "--classes", "covid", "normal", "pneumonia_bac", "pneumonia_vir", "other"]
+    command += ["--patterns", "other=none"]
+    subprocess.run([*command, "--folder", str(elsewhere), "--table", str(folder / "drawn.csv")], check=True)
+    trained_on = next((results / "phantoms/images/train/covid").iterdir())
+    shutil.copy(trained_on, elsewhere / f"test/covid/again{trained_on.suffix}")
+    broken = elsewhere / "test/normal/broken.png"
+    broken.write_bytes(b"no picture")
+    flags = ("--configfile", str(folder / "tiny.yaml"), "--config", "external=another hospital")
+    assert planned_jobs(snakemake(folder, "-n", *flags)) == dict.fromkeys(
+        ("index_external", "evaluate_external", "measure_external", "assemble_report", "all"), 1
+    )
+    failed = snakemake(folder, "--cores", "2", *flags)
+    assert failed.returncode != 0
+    assert "error: external: another hospital/test/normal/broken.png: unreadable" in failed.stderr
+    page = (results / "report/index.html").read_text()
+    assert "The external test of multiclass_mobilenet is not finished, and not part of this report." in page
+    broken.unlink()
+    run = snakemake(folder, "--cores", "2", *flags)
+    assert run.returncode == 0, run.stderr
+    assert (results / EXPERIMENT / "model.keras").stat() == model
+    predictions = pd.read_csv(results / EXPERIMENT / "external_predictions.csv")
+    assert predictions["class"].value_counts().to_dict() == {
+        "covid": 5, "normal": 4, "pneumonia_bac": 4, "pneumonia_vir": 4
+    }  # fmt: skip
+    found = json.loads((results / "external/multiclass_mobilenet.json").read_text())
+    assert found["counts"] == "16 images" and found["left_out"]["other_classes"] == 4
+    (shared,) = found["left_out"]["shared"]
+    assert shared["image"].startswith("test/covid/again") and shared["by"] == "bytes"
+    drop = found["drops"][0]["rows"][0]
+    metrics = json.loads((results / EXPERIMENT / "metrics.json").read_text())
+    new = predictions[~predictions["image"].str.contains("again")]
+    assert drop["value"] == pytest.approx(metrics["accuracy"] - (new["class"] == new["predicted"]).mean())
+    assert drop["low"] < drop["value"] < drop["high"]
+    page = (results / "report/index.html").read_text()
+    assert "External test: <code>another hospital</code>" in page and "1 image is in the study, too (1 " in page
+    assert "is not finished" not in page
+    assert planned_jobs(snakemake(folder, "-n", *flags)) == {}

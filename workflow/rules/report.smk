@@ -88,6 +88,7 @@ rule assemble_report:
         evaluation=lambda wildcards: EVALUATION,
         folds=lambda wildcards: CROSS_VALIDATED,
         explanations=lambda wildcards: EXPLANATIONS + HEAT_MAPS,
+        external=lambda wildcards: EXTERNAL_RESULTS,
         sheets=SHEETS,
         splits=SPLITS,
         plans=lambda wildcards: PLANS,
@@ -114,6 +115,7 @@ rule assemble_report:
         contents=contents_of([*STUDY_FILES, *OPEN_POINTS, LOCK], PAGE_FILES),
         sheets=["--sheets", *SHEETS] if SHEETS else [],
         folds=["--folds", *CROSS_VALIDATED] if CROSS_VALIDATED else [],
+        external=["--external-results", *EXTERNAL_RESULTS] if EXTERNAL_RESULTS else [],
         scorecard=["--scorecard", SCORECARD] if CLAIMS else [],
         study=["--study", STUDY_FILES[0]] if STUDY_FILES else [],
         open_points=["--open-points", *OPEN_POINTS] if OPEN_POINTS else [],
@@ -148,6 +150,7 @@ rule assemble_report:
             {params.folds:q} \
             --plans {params.plans:q} \
             {params.sheets:q} \
+            {params.external:q} \
             {params.scorecard:q} \
             --page {params.page:q} \
             --report {output.page:q} 2>&1 | tee {log:q}

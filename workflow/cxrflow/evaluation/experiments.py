@@ -47,7 +47,9 @@ class Experiment:
     """The same for validation images; seeds whose results have none are left out."""
 
 
-def read_experiment(folder: Path, seeds: Sequence[int], task: str, split: pd.DataFrame) -> Experiment:
+def read_experiment(
+    folder: Path, seeds: Sequence[int], task: str, split: pd.DataFrame, files: Mapping[str, str] = FILES
+) -> Experiment:
     """Read the predictions of an experiment's networks, in the order of the split.
 
     Args:
@@ -55,13 +57,14 @@ def read_experiment(folder: Path, seeds: Sequence[int], task: str, split: pd.Dat
         seeds: at least one.
         task: of the experiment.
         split: split of the task.
+        files: subset to the file of a training, if not `FILES`.
 
     Raises:
         UserError: predictions are not those of the images of the split.
     """
     tables: dict[str, dict[int, pd.DataFrame]] = {"test": {}, "validation": {}}
     messages = []
-    for subset, name in FILES.items():
+    for subset, name in files.items():
         images = split.loc[split["subset"] == subset, "image"].tolist()
         for seed in seeds:
             file = folder / f"seed_{seed}" / name
@@ -79,8 +82,13 @@ def read_experiment(folder: Path, seeds: Sequence[int], task: str, split: pd.Dat
     return Experiment(task, classes, tables["test"], tables["validation"])
 
 
-def measure_experiment(experiment: Experiment, split: pd.DataFrame) -> dict[str, Any]:
+def measure_experiment(experiment: Experiment, split: pd.DataFrame, median_seed: int | None = None) -> dict[str, Any]:
     """Compute the metrics of all seeds of an experiment, of their ensemble, and of baselines.
+
+    Args:
+        experiment: the predictions.
+        split: split of the task.
+        median_seed: seed of the run that stands for all; by default that with the median accuracy.
 
     Returns:
         * `task`, `classes`, `counts` (images and patients), `class_counts` (class to images and patients);
@@ -96,7 +104,9 @@ def measure_experiment(experiment: Experiment, split: pd.DataFrame) -> dict[str,
     runs = {seed: predictions_of(table, experiment.classes, split) for seed, table in experiment.predictions.items()}
     rows = {seed: metric_rows(run) for seed, run in runs.items()}
     seeds = list(runs)
-    middle = seeds[median_run([float(run.is_correct.mean()) for run in runs.values()])]
+    middle = median_seed
+    if middle is None:
+        middle = seeds[median_run([float(run.is_correct.mean()) for run in runs.values()])]
     median = runs[middle]
     together = _ensemble(list(runs.values()))
     shown = [

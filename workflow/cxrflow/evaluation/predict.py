@@ -19,13 +19,14 @@ from cxrflow.training.gpu_lock import set_up_own_device
 BATCH = 32
 
 
-def network_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser for a stage that runs a trained network: the network, the images, and the device."""
+def network_parser(description: str | None, of_run: bool = True) -> argparse.ArgumentParser:
+    """A parser for a stage that runs a trained network: the network, the device and, if `of_run`, the images of the run."""
     parser = stage_parser(description)
     parser.add_argument("--model", type=Path, required=True, help="trained network (.keras)")
     parser.add_argument("--training", type=Path, required=True, help="training.json of the network")
-    parser.add_argument("--split", type=Path, required=True, help="split of the task (CSV)")
-    parser.add_argument("--pixels", type=Path, nargs="+", required=True, help="decoded pixels (.npy)")
+    if of_run:
+        parser.add_argument("--split", type=Path, required=True, help="split of the task (CSV)")
+        parser.add_argument("--pixels", type=Path, nargs="+", required=True, help="decoded pixels (.npy)")
     parser.add_argument("--threads", type=int, required=True, help="TensorFlow's threads; results depend on them")
     parser.add_argument("--device", choices=CHOICES, default="auto", help="auto uses a GPU if there is one")
     parser.add_argument(

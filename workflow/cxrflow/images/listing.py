@@ -27,7 +27,7 @@ EXPECTED = ["expected_sha256", "expected_git_blob_sha1"]
 SHAPE_OF = {
     "train_test": "train/<class>/<file> or test/<class>/<file>",
     "classes": "<class>/<file>",
-    "listed": "a file below the folder `images`",
+    "listed": "a file below the folder of the images",
 }
 
 
@@ -150,7 +150,7 @@ def _listed(image_list: pd.DataFrame, classes: list[str], layout: str) -> pd.Dat
             side = {"": subset, "test": "test"}.get(split, "train")
             rows.append(row | _named(image) | {"subset_folder": side, "class": name, "listed_subset": split})
     errors += label_errors(labelled, classes)
-    if not errors and not rows:
+    if not errors and not rows and layout != "listed":
         errors.append(
             f"image list: has no image of the classes {', '.join(classes)}; to use your own images, set `image_list: null`"
         )

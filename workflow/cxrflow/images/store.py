@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cxrflow.images.decode import resized
+from cxrflow.images.decode import decode_image, resized
 from cxrflow.io.code_hash import code_hash
-from cxrflow.io.files import PARTS, canonical_json, remove_abandoned, sha256_of_text, whole_file
+from cxrflow.io.errors import UserError
+from cxrflow.io.files import PARTS, canonical_json, remove_abandoned, sha256_of_file, sha256_of_text, whole_file
 
 DIGEST = 16  # bytes
 DECODERS = ("numpy", "pillow", "pydicom", "pylibjpeg-openjpeg", "imagecodecs")
@@ -70,6 +71,37 @@ def kept_pixels(file: Path, size: int) -> NDArray[np.uint8] | None:
     if len(pixels) != size * size * 3 or _digest(pixels) != digest:
         return None
     return np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
+
+
+def pixels_of_file(
+    path: Path, sha256: str, size: int, resampling: str, store: Path | None, decoding: str
+) -> tuple[NDArray[np.uint8], bool]:
+    """Read the pixels of an image from the store, or decode it and add them to the store.
+
+    Args:
+        path: image file.
+        sha256: hash of its contents when it was indexed.
+        size: height and width in pixels.
+        resampling: one of `cxrflow.images.decode.RESAMPLING`.
+        store: folder of the store; None: the image is decoded in any case.
+        decoding: from `decoding_hash`.
+
+    Returns:
+        Pixels of shape (size, size, 3), and whether the image was decoded.
+
+    Raises:
+        UserError: the image has changed since it was indexed.
+    """
+    if store is None:
+        return decode_image(path, size, resampling), True
+    stored = stored_file(store, size, resampling, sha256, decoding)
+    if (kept := kept_pixels(stored, size)) is not None:
+        return kept, False
+    if sha256_of_file(path) != sha256:
+        raise UserError(f"{path}: has changed since it was indexed; run the same command again")
+    pixels = decode_image(path, size, resampling)
+    keep_pixels(stored, pixels)
+    return pixels, True
 
 
 def keep_sizes(store: Store, sha256: str, rgb: Image.Image, decoding: str) -> None:

@@ -40,7 +40,9 @@ from cxrflow.study.merging import merge_keys
 from cxrflow.study.models import Config
 
 # Keys that decide which experiments run and how they are computed and reported, not what the results are.
-OF_THE_RUN = keys_that_decide(Config, "selection", "audits", "explanations", "device", *WITHOUT_EFFECT, "report")
+OF_THE_RUN = keys_that_decide(
+    Config, "selection", "audits", "explanations", "external", "device", *WITHOUT_EFFECT, "report"
+)
 
 
 def join_results(folders: Sequence[Path], folder: Path) -> dict[str, list[int]]:

@@ -30,7 +30,7 @@ from cxrflow.study.run import set_values, with_study
 from cxrflow.study.settings import whole_settings
 from cxrflow.study.yaml_files import read_yaml
 
-PRIVATE = ("images", "weights", "lungs")
+PRIVATE = ("images", "weights", "lungs", "external")
 """Keys whose values are paths of the machine; they are not published."""
 
 

@@ -68,6 +68,8 @@ class Inputs:
     scorecard: pd.DataFrame | None = None
     explanations: Mapping[str, Mapping[int, Explanation]] = field(default_factory=dict)
     """Experiment and seed to the explanation of the network."""
+    external: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Experiment to its results on the external test, see `cxrflow.evaluation.external.measure_external`."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """Trainings that are not finished, each with the reason."""
 
@@ -118,6 +120,7 @@ def read_inputs(
     locked_versions: Path | None = None,
     scorecard: Path | None = None,
     explained: Mapping[str, Sequence[int]] | None = None,
+    external_results: Sequence[Path] = (),
     failed: Mapping[str, str] | None = None,
 ) -> Inputs:
     """Read everything that the page reports.
@@ -138,6 +141,7 @@ def read_inputs(
         explained: experiment to the seeds of the networks that are explained; their files are in `runs` and, unless
             `embed_images` is none, in `plots`.
         locked_versions: a lock file; versions that differ from it are reported.
+        external_results: results of the external test, EXPERIMENT.json.
         failed: trainings that are not finished, each with the reason.
 
     Raises:
@@ -148,6 +152,7 @@ def read_inputs(
     trainings = find_trainings(runs, selected)
     explanations = read_explanations(runs, plots, explained or {}, settings["embed_images"] != "none")
     raise_all(inconsistencies(runs, splits[0].parent, settings, selected, explained))
+    measured = read_evaluation(evaluation, trainings)
     python = next(iter(trainings.values()))[0].record["versions"]["python"]
     return Inputs(
         settings=settings,
@@ -157,7 +162,7 @@ def read_inputs(
         audit=read_json(audit),
         rivals=read_text_table(rivals) if rivals else pd.DataFrame(columns=RIVALS_COLUMNS),
         splits={path.stem: read_text_table(path) for path in splits},
-        evaluation=read_evaluation(evaluation, trainings),
+        evaluation=measured,
         comparisons=read_json(evaluation / "comparisons.json"),
         plots=plots,
         folds={path.stem: read_json(path) for path in folds},
@@ -168,6 +173,7 @@ def read_inputs(
         locked=read_locked_versions(locked_versions, python) if locked_versions else None,
         scorecard=read_text_table(scorecard) if scorecard else None,
         explanations=explanations,
+        external=read_external_results(external_results, measured),
         failed=failed or {},
     )
 
@@ -228,6 +234,31 @@ def read_evaluation(folder: Path, trainings: Mapping[str, Sequence[TrainingResul
 
 def _right_by_seed(measured: Mapping[str, Any]) -> dict[int, int]:
     return {run["seed"]: run["metrics"][0]["right"] for run in measured["runs"]}
+
+
+def read_external_results(
+    files: Sequence[Path], evaluation: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Read the results of the external test.
+
+    Args:
+        files: EXPERIMENT.json.
+        evaluation: from `read_evaluation`.
+
+    Raises:
+        UserError: files are missing, or are of other seeds or another test, one message each.
+    """
+    raise_all([f"{file}: missing; run the workflow, which writes it" for file in files if not file.is_file()])
+    found = {file.stem: read_json(file) for file in files}
+    raise_all(
+        [
+            f"{file}: of other seeds or predictions than {file.stem}.json in evaluation/; delete it and run Snakemake again"
+            for file in files
+            if {one["seed"]: one["internal_right"] for one in found[file.stem]["drops"]}
+            != _right_by_seed(evaluation[file.stem])
+        ]
+    )
+    return found
 
 
 def read_explanations(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cxrflow.report.external import external_view
 from cxrflow.report.inputs import Inputs
 from cxrflow.report.scorecard import stated_outcomes
 
@@ -72,6 +73,7 @@ def result_tables(inputs: Inputs, rivals: Sequence[Mapping[str, Any]]) -> Iterat
             "prevalences": measured["prevalences"],
             "stated": stated_outcomes(inputs, name),
             "folds": _folds(inputs.folds.get(name)),
+            "external": external_view(inputs, name),
             "matrices": [(one.seed, one.metrics) for one in trainings],
         }
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from cxrflow.io.words import counted, joined, some_of
 from cxrflow.report.audits import headlines, rival_warnings
+from cxrflow.report.external import external_warnings
 from cxrflow.report.inputs import Inputs
 from cxrflow.report.words import percent, percent_range
 
@@ -17,8 +18,8 @@ SUMMARY_RESULTS = 6
 def warnings(inputs: Inputs, rivals: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a reader must know first, one sentence each.
 
-    That is failed trainings, phantoms, missing images, trivial rivals as good as a network, headlines of the audits, random
-    initial weights, and the remarks of the config.
+    That is failed trainings, phantoms, missing images, images of the study in an external test, trivial rivals as good as a
+    network, headlines of the audits, random initial weights, and the remarks of the config.
 
     Args:
         inputs: what the page reports.
@@ -27,6 +28,7 @@ def warnings(inputs: Inputs, rivals: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         *(f"Failed, and not part of this report: {name} ({reason})." for name, reason in inputs.failed.items()),
         *_image_warnings(inputs),
+        *external_warnings(inputs),
         *rival_warnings(rivals),
         *headlines(inputs),
         *_weight_warnings(inputs),

@@ -19,6 +19,7 @@ FILES = """
     descriptions sheets splits claims open-points study locked-versions checkpoints store cache
     fingerprint root folder tensorboard record sizes workers
     trainings-per-gpu rivals passed explanations heat heat-maps lungs
+    external-images external-results internal
 """.split()
 
 

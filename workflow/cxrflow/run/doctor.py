@@ -21,7 +21,7 @@ from cxrflow.run.disk_and_memory import check_disk, check_memory, free_disk, nee
 from cxrflow.run.downloads import check_sources, check_weights, weights_to_fetch
 from cxrflow.run.duration import check_duration
 from cxrflow.run.gpu import ask_tensorflow, check_gpu, cuda_packages_installed, gpus_in_machine
-from cxrflow.run.images import check_image_counts, find_images
+from cxrflow.run.images import check_external, check_image_counts, find_images
 from cxrflow.study.merging import merge_keys
 from cxrflow.study.models import Config
 from cxrflow.study.names import SUBSETS
@@ -55,6 +55,7 @@ def examine_config(config: Config, results: Path) -> list[Check]:
         *images.checks,
         *check_backend(config.backend),
         *check_image_counts(config, images),
+        *check_external(config),
         *check_input_scaling(config),
         *check_weights(config, results),
         check_disk(free_disk(results), needed, results),

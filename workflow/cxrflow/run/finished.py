@@ -14,7 +14,7 @@ from cxrflow.run.handed_on import handed_on, write_handed_on
 from cxrflow.study.folds import FOLD_MARK, without_fold
 
 LAST_STAGES = (
-    *("describe_networks", "measure_results", "compare_experiments", "plot_evaluation"),
+    *("describe_networks", "measure_results", "measure_external", "compare_experiments", "plot_evaluation"),
     *("score_claims", "assemble_report"),
 )
 """Stages that read the results of several trainings, in their order."""
@@ -45,15 +45,21 @@ def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Sele
     finished = {name: seeds for name, seeds in finished.items() if seeds}
     unexplained = [run for run in runs if {str(results / name) for name in files_of_explanation(*run)} & unfinished]
     unmeasured = [job for job in jobs if job.stage == "measure_folds"]
-    if (
-        not any(job.stage == "assemble_report" for job in last)
-        or not (failed or unexplained or unmeasured)
-        or not finished
-    ):
+    # An experiment has an external test only if all of its finished seeds have one.
+    untested = {
+        job.wildcards["experiment"]
+        for job in jobs
+        if job.stage == "evaluate_external"
+        and int(job.wildcards["seed"]) in finished.get(job.wildcards["experiment"], [])
+    }
+    left = failed or unexplained or unmeasured or any(job.stage == "measure_external" for job in last)
+    if not any(job.stage == "assemble_report" for job in last) or not left or not finished:
         return []
     written: list[str] = []
     for job in last:
         if job.wildcards and job.wildcards["experiment"] not in finished:
+            continue
+        if job.stage == "measure_external" and job.wildcards["experiment"] in untested:
             continue
         flags = flags_of(job.command)
         if job.stage == "assemble_report":
@@ -66,6 +72,9 @@ def report_finished(jobs: Sequence[UnfinishedJob], results: Path, selected: Sele
                 key: [file for file in flags.get(key, []) if file not in unfinished]
                 for key in ("splits", "sheets", "folds")
             }
+            flags["external-results"] = [
+                file for file in flags.get("external-results", []) if file not in unfinished or file in written
+            ]
             reasons = {f"{name}, seed {seed}": reason_of(jobs, name, seed, since) for name, seed in failed}
             reasons |= {
                 f"cross-validation of {job.wildcards['experiment']}": reason_of_folds(jobs, job, since)
@@ -93,7 +102,7 @@ def _of_finished(job: UnfinishedJob, flags: Mapping[str, list[str]], finished: S
     if job.stage in ("score_claims", "assemble_report"):
         return {"selected": [handed_on(Path(flags["selected"][0]).parent, "finished", finished)]}
     seeds = [str(seed) for seed in finished[job.wildcards["experiment"]]]
-    if job.stage == "measure_results":
+    if job.stage in ("measure_results", "measure_external"):
         return {"seeds": seeds}
     folders = {f"seed_{seed}" for seed in seeds}
     return {"histories": [file for file in flags["histories"] if Path(file).parent.name in folders]}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cxrflow.images.columns import read_image_list
+from cxrflow.images.external import list_external, read_external
 from cxrflow.images.folder import SUFFIXES, class_folders, folder_contents
 from cxrflow.images.labels import label_errors
 from cxrflow.io.errors import UserError
@@ -121,11 +122,11 @@ def _of_list_with_labels(config: Config, root: Path, classes: list[str]) -> Imag
     return Images(_split_by_numbers(config, of_class), [found])
 
 
-def _missing(config: Config, text: str, fix: str = "") -> Check:
+def _missing(config: Config, text: str, fix: str = "", subject: str = "images") -> Check:
     """Report missing images; by `missing_images` as a note or as an error."""
     if config.missing_images == "warn":
-        return note("images", f"{text}; trainings continue without them, and reports say so")
-    return error("images", f"{text}; add them, or set missing_images: warn{fix}")
+        return note(subject, f"{text}; the run continues without them, and reports say so")
+    return error(subject, f"{text}; add them, or set missing_images: warn{fix}")
 
 
 def _compare_with_list(config: Config, root: Path, found: FolderImages) -> Images:
@@ -233,6 +234,27 @@ def check_image_counts(config: Config, images: Images) -> list[Check]:
     tasks = sorted({experiment.task for experiment in config.selected().values()})
     split = _too_few_for_split(config, images, tasks) if config.split == "keras" else []
     return [*split, *_too_few_for_tsne(config, images, tasks)]
+
+
+def check_external(config: Config) -> list[Check]:
+    """Check that an external test has images of each class of the selected experiments. No image is opened."""
+    if config.external is None:
+        return []
+    path = Path(config.external)
+    classes = sorted({name for one in config.selected().values() for name in config.tasks[one.task].classes})
+    try:
+        external = read_external(path)
+        listed = list_external(path, external, classes)
+    except UserError as wrong:
+        return [error("external", message.removeprefix("external: ")) for message in wrong.messages]
+    missing = sorted(image for image in listed["image"] if not (external.root / image).is_file())
+    if missing:
+        text = f"{path}: {counted(len(missing), 'image')} not found: {some_of(missing, 3)}"
+        return [_missing(config, text, subject="external")]
+    counts = ", ".join(f"{name} {count}" for name, count in listed["class"].value_counts().sort_index().items())
+    others = external.others(classes)
+    left_out = f"; {counted(len(others), 'image')} of other classes are left out" if len(others) else ""
+    return [ok("external", f"{path}: {counts}{left_out}")]
 
 
 def _too_few_for_split(config: Config, images: Images, tasks: list[str]) -> list[Check]:

@@ -96,7 +96,7 @@ def _with_contents(command: str) -> str:
 
 def _reasons_outside_command(job: Job, part: str) -> Iterator[str]:
     """Explain changed params of an unchanged command: contents of files, environment variables, or code."""
-    if job.rule == "index_images" and fingerprint_differs(job):
+    if job.rule in ("index_images", "index_external") and fingerprint_differs(job):
         yield "images have changed"
         return
     checksums = job.record.get("input_checksums", {})

@@ -40,6 +40,9 @@ def main() -> None:
     parser.add_argument(
         "--sheets", type=Path, nargs="+", default=[], help="augmentation sheets (JSON), next to their pictures"
     )
+    parser.add_argument(
+        "--external-results", type=Path, nargs="+", default=[], help="results of the external test (EXPERIMENT.json)"
+    )
     parser.add_argument("--study", type=Path, help="study.yaml of the study, to report settings that differ")
     parser.add_argument("--locked-versions", type=Path, help="lock file, to report package versions that differ")
     parser.add_argument("--scorecard", type=Path, help="judged claims (CSV)")

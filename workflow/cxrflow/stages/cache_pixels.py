@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxrflow.images.decode import decode_image
-from cxrflow.images.store import decoding_hash, keep_pixels, kept_pixels, remove_abandoned_pixels, stored_file
+from cxrflow.images.store import decoding_hash, pixels_of_file, remove_abandoned_pixels
 from cxrflow.io.command import add_settings, run_stage, stage_parser
-from cxrflow.io.errors import UserError
-from cxrflow.io.files import sha256_of_file, whole_file, write_table
+from cxrflow.io.files import whole_file, write_table
 from cxrflow.io.words import counted
 from cxrflow.study.models import PixelSettings
 
@@ -55,17 +53,7 @@ def cache_pixels(
         remove_abandoned_pixels(store)
 
     def pixels_of(image: tuple[str, str]) -> tuple[NDArray[np.uint8], bool]:
-        path, sha256 = root / image[0], image[1]
-        if store is None:
-            return decode_image(path, size, resampling), True
-        stored = stored_file(store, size, resampling, sha256, decoding)
-        if (kept := kept_pixels(stored, size)) is not None:
-            return kept, False
-        if sha256_of_file(path) != sha256:
-            raise UserError(f"{path}: has changed since it was indexed; run the same command again")
-        pixels = decode_image(path, size, resampling)
-        keep_pixels(stored, pixels)
-        return pixels, True
+        return pixels_of_file(root / image[0], image[1], size, resampling, store, decoding)
 
     decoded = 0
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), size, size, 3)}

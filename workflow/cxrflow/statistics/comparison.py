@@ -32,6 +32,26 @@ def exact_mcnemar(first: ArrayLike, second: ArrayLike) -> tuple[int, int, float]
     return only_first, only_second, _p_of_signs(only_first, only_second)
 
 
+def independent_difference(first: float, of_first: Interval, second: float, of_second: Interval) -> Interval:
+    """95 % interval of a difference of two metrics on different images of different patients, such as two test sets.
+
+    The method of variance estimates recovery takes the distances from each metric to the ends of its own interval, which may be
+    asymmetric, in place of standard errors. For Wilson's intervals of two shares it is Newcombe's hybrid score interval.
+
+    Sources: R. G. Newcombe, "Interval estimation for the difference between independent proportions", Stat. Med. 17 (1998),
+    method 10; G. Y. Zou and A. Donner, "Construction of confidence limits about effect measures: a general approach", Stat.
+    Med. 27 (2008).
+
+    Args:
+        first, second: the metrics; the difference is first - second.
+        of_first, of_second: their intervals, which contain them.
+    """
+    difference = first - second
+    low = difference - float(np.hypot(first - of_first.low, of_second.high - second))
+    high = difference + float(np.hypot(of_first.high - first, second - of_second.low))
+    return Interval(low, high, "hybrid score (MOVER)", f"{of_first.counts}; {of_second.counts}")
+
+
 @dataclass(frozen=True)
 class SeedComparison:
     """Two experiments compared over seeds and images, see `compare_over_seeds`."""

@@ -22,13 +22,14 @@ Purpose = Literal[
     "features",
     "embedding",
     "explanations",
+    "external",
     "report",
     "device",
     "operation",
 ]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 RULES: dict[Purpose, tuple[str, ...]] = {
-    "index": ("index_images",),
+    "index": ("index_images", "index_external"),
     "pixels": ("cache_pixels", "measure_power"),
     "split": ("split_images",),
     "audits": ("audit_data", "check_audits", "measure_power"),

@@ -369,6 +369,19 @@ class ExplainedSettings(Strict):
     )
 
 
+class ExternalSettings(Strict):
+    """The external test."""
+
+    decides: ClassVar[Purpose] = "external"
+
+    external: Annotated[RulePath | None, Allowed("a folder, a CSV, empty")] = Field(
+        default=None,
+        description="labelled images of another source, on which each network is tested as well; no training depends on them. "
+        "A folder with `<class>/`, or `train/<class>/`, `test/<class>/` and the like, whose images are all used; or a CSV with "
+        "the columns `path` (relative to the CSV), `label` and, as in `image_list`, `patient`, `sha256` and others",
+    )
+
+
 class ReportSettings(Strict):
     """The scorecard and the report."""
 
@@ -441,6 +454,7 @@ class Config(
     OperationSettings,
     DeviceSettings,
     ReportSettings,
+    ExternalSettings,
     ExplanationSettings,
     ExplainedSettings,
     EmbeddingSettings,
