@@ -85,6 +85,7 @@ class Made:
             self.audit,
             claims if claims else {},
             null_runs=self.null_runs,
+            noisy_copies=200 if self.null_runs else 0,
         )
 
     def claims(self, *rows: dict[str, Any]) -> list[Claim]:

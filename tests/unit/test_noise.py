@@ -166,4 +166,4 @@ def test_a_rule_that_its_controls_pass_differs(tmp_path: Path) -> None:
     judgement = made.judge(row("level_at_epoch", {"curve": "accuracy", "epoch": 30, "level": 0.9}))
     assert judgement.verdict == "differs"
     assert judgement.control_rate is not None and judgement.control_rate < 0.2
-    assert judgement.distance is not None and judgement.distance > 2.5
+    assert judgement.distance == MOST

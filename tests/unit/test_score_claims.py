@@ -279,7 +279,7 @@ def command(monkeypatch: pytest.MonkeyPatch, made: Made, claims: Path, **changes
 
 
 def test_the_stage_writes_the_scorecard_and_prints_the_verdicts(whole, scorecard, monkeypatch, capsys):
-    monkeypatch.setattr("cxrflow.stages.score_claims.Results", partial(Results, null_runs=0))
+    monkeypatch.setattr("cxrflow.stages.score_claims.Results", partial(Results, null_runs=0, noisy_copies=0))
     path = command(monkeypatch, whole, CLAIMS)
     read = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert read.columns.tolist() == list(SCORECARD)

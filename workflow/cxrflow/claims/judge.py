@@ -128,7 +128,7 @@ def each_separation(
         if separation["silhouette"] is None:
             # Files of earlier versions have no key `not_judged`.
             raise UndecidedError(UNDECIDED, separation.get("not_judged") or "all images have the same features")
-        copies = [(copy,) for copy in noisy_separations(separation, results.null_runs)]
+        copies = [(copy,) for copy in noisy_separations(separation, results.noisy_copies)]
         return observe_with_distance(partial(rule, **arguments), (separation,), copies)
 
     return _judge_trainings(observe, claim, results)
@@ -177,7 +177,7 @@ def _judge_histories(
     judged: dict[str, list[tuple[TrainingResults, ...]]] = {name: [] for name in trainings}
 
     def observe(experiment: str, of_seed: tuple[TrainingResults, ...]) -> Observation:
-        observation = observe_histories(apply, of_seed, results.null_runs)
+        observation = observe_histories(apply, of_seed, results.noisy_copies)
         judged[experiment].append(of_seed)
         return observation
 

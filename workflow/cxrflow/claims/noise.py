@@ -20,7 +20,7 @@ from cxrflow.claims.model import Observation, UndecidedError
 from cxrflow.claims.results import CURVES, History, TrainingResults
 from cxrflow.statistics.predictive import decided
 
-MOST = 3.0
+MOST = 2.5
 WINDOW = 10
 """Noise of an epoch is drawn from epochs at most this far away, since early epochs are noisier than late ones."""
 

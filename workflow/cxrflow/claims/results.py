@@ -177,8 +177,10 @@ class Results:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     """All claims by id, for those that refer to another."""
     null_runs: int = 1000
-    """The number of null runs from which the pass rate of a rule is estimated: to 3 percentage points or better (95 %). Of
-    positive controls and of noisy copies of a run, there are as many."""
+    """The number of null runs from which the pass rate of a rule is estimated: to 3 percentage points or better (95 %).
+    There are as many positive controls."""
+    noisy_copies: int = 200
+    """The number of noisy copies of a run, which tell how far it is from the edge of a rule."""
     seals: Mapping[str, Seal] | None = None
     """Claim id to its seal; None: no rule was sealed, and no seed counts as exploratory."""
     splits: Path | None = None

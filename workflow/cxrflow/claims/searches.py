@@ -117,7 +117,7 @@ def _judge(
 ) -> Judgement:
     """Judge a rule about the histories of trainings with the same seed: experiment to those of each seed."""
     cases = {
-        name: [partial(observe_histories, rule, of_seed, results.null_runs) for of_seed in seeds]
+        name: [partial(observe_histories, rule, of_seed, results.noisy_copies) for of_seed in seeds]
         for name, seeds in trainings.items()
     }
     return judge_observations(claim, cases)
