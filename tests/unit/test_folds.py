@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from cxrflow.evaluation.metrics import prediction_table
 from cxrflow.io.errors import UserError
 from cxrflow.run.adapter import UnfinishedJob
 from cxrflow.run.finished import reason_of_folds
+from cxrflow.stages import split_folds
 from cxrflow.stages.split_folds import folds_of, split_into_folds
 from cxrflow.statistics.folds import fold_mean_interval
 from cxrflow.statistics.intervals import share_interval
@@ -103,6 +105,24 @@ def test_images_of_the_test_folder_and_same_pictures_are_divided_too() -> None:
     ]
     for split, other in zip(splits, others, strict=True):
         pd.testing.assert_frame_equal(split, other.reset_index(drop=True))
+
+
+def test_images_outside_of_the_split_are_in_no_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_of({"a": [1] * 10, "b": [1] * 10})
+    index.to_parquet(tmp_path / "images.parquet")
+    index[1:].to_csv(tmp_path / "split.csv", index=False)
+    files = [str(tmp_path / f"{fold}.csv") for fold in (0, 1)]
+    words = [
+        "--images",
+        str(tmp_path / "images.parquet"),
+        "--split",
+        str(tmp_path / "split.csv"),
+        "--classes",
+        *CLASSES,
+    ]
+    monkeypatch.setattr(sys, "argv", ["split_folds", *words, "--repeat", "0", "--splits", *files])
+    split_folds.main()
+    assert [sorted(pd.read_csv(file)["image"]) for file in files] == [sorted(index["image"][1:])] * 2
 
 
 def test_too_many_folds_are_reported_with_the_class_and_its_counts() -> None:

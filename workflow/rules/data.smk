@@ -192,6 +192,7 @@ if CONFIG.folds:
             "Divide the images of task {wildcards.task} into folds: repeat {wildcards.repeat}."
         input:
             images=rules.index_images.output.images,
+            split=rules.split_images.output.split,
         output:
             splits=[
                 RESULTS / "split" / f"{name_of_fold('{task}', '{repeat}', fold)}.csv" for fold in range(CONFIG.folds)
@@ -217,6 +218,7 @@ if CONFIG.folds:
             python -m cxrflow.stages.split_folds \
                 --images {input.images:q} \
                 --classes {params.classes:q} \
+                --split {input.split:q} \
                 --settings {params.settings:q} \
                 --repeat {wildcards.repeat:q} \
                 --splits {output.splits:q} 2>&1 | tee {log:q}

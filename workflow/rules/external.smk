@@ -4,12 +4,11 @@
 #           evaluation/{experiment}.json, the task's split and images.parquet
 # Makes:    external/images.parquet, external/{experiment}.json, .csv; runs/{experiment}/seed_{seed}/external_predictions.csv
 
-from cxrflow.images.external import external_fingerprint
-
 EXTERNAL_RESULTS = [RESULTS / f"external/{name}.json" for name in SELECTED] if CONFIG.external else []
 
 
 if CONFIG.external:
+    from cxrflow.images.external import external_fingerprint  # loads pandas
 
     EXTERNAL = Path(CONFIG.external)
     EXTERNAL_LIST = EXTERNAL if EXTERNAL.is_file() else []

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cxrflow.images.columns import read_image_list
-from cxrflow.images.external import list_external, read_external
 from cxrflow.images.folder import SUFFIXES, class_folders, folder_contents
 from cxrflow.images.labels import label_errors
 from cxrflow.io.errors import UserError
@@ -240,6 +239,8 @@ def check_external(config: Config) -> list[Check]:
     """Check that an external test has images of each class of the selected experiments. No image is opened."""
     if config.external is None:
         return []
+    from cxrflow.images.external import list_external, read_external  # loads pandas
+
     path = Path(config.external)
     classes = sorted({name for one in config.selected().values() for name in config.tasks[one.task].classes})
     try:

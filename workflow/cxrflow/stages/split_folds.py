@@ -1,7 +1,7 @@
 """Divide a task's images into folds for a cross-validation, each of which is the test subset of one split.
 
-All images of the task are used, those of a test folder included. Images of one patient, or with the same bytes or pixels, are
-in one fold, and each class is divided evenly. The other images of a fold's split are for training and validation.
+All images of the task's own split are used, its test images included. Images of one patient, or with the same bytes or
+pixels, are in one fold, and each class is divided evenly. The other images of a fold's split are for training and validation.
 """
 
 from pathlib import Path
@@ -108,6 +108,9 @@ def main() -> None:
     parser = stage_parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, help="index of the images (Parquet)")
     parser.add_argument("--classes", nargs="+", required=True, help="classes of the task")
+    parser.add_argument(
+        "--split", type=Path, required=True, help="split of the task (CSV), which has the images to divide"
+    )
     add_settings(parser, Settings)
     parser.add_argument("--repeat", type=int, required=True, help="number of the repeat, from 0")
     parser.add_argument(
@@ -116,6 +119,8 @@ def main() -> None:
     args = parser.parse_args()
     settings: Settings = args.settings
     index = pd.read_parquet(args.images)
+    used = pd.read_csv(args.split, dtype=str, keep_default_na=False)["image"]
+    index = index[index["image"].isin(used) | ~index["status"].isin(["ok", "changed"])]
     splits = split_into_folds(
         index, args.classes, len(args.splits), args.repeat, settings.validation_fraction, settings.split_seed
     )
