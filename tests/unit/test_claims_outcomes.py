@@ -1,6 +1,7 @@
 """Rules about outcomes on the test images and about features; every measure has a test."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,40 @@ def test_outside_problem_13_classes_that_are_one_point_do_not_overlap_by_row_ord
     judgement = made.judge(row("pair_overlaps", {"first": "z", "second": "y", "share": 0.7}))
     assert judgement.verdict == "undecided"
     assert judgement.reason == "all images of z have the same features, and so have those of y"
+
+
+def rival(share: float | None, **values: Any) -> dict[str, Any]:
+    reason = "all images have the same features" if share is None else None
+    return {"not_judged": reason, "same_class_share": share, "neighbour_shares": {}, "description": "others", **values}
+
+
+@pytest.mark.parametrize(
+    ("share", "files", "verdict", "rate", "words"),
+    [
+        (0.95, 0.2, "undecided", 1.0, "it also holds in 100 % of null runs (random features)"),
+        (0.5, 0.2, "consistent", 0.0, "it also holds in 0 % of null runs (random features)"),
+        (0.5, 0.95, "consistent", 0.0, "not specific: it also holds for properties of the files"),
+        (None, None, "consistent", 0.0, "it also holds in 0 % of null runs (random features)"),
+    ],
+)
+def test_features_that_random_features_have_as_well_decide_nothing(
+    share: float | None, files: float | None, verdict: str, rate: float, words: str, tmp_path: Path
+) -> None:
+    made = Made(tmp_path, null_runs=10)
+    rivals = {"random": rival(share), "file": rival(files, description="properties of the files")}
+    separated(rivals=rivals)(made)
+    judgement = made.judge(row("neighbours_at_least", {"share": 0.9}))
+    assert (judgement.verdict, judgement.null, judgement.null_rate) == (verdict, "random_features", rate)
+    assert (judgement.learner_rate, judgement.control_rate) == (None, None)
+    assert words in judgement.reason
+    assert ("not specific" in judgement.reason) == (files == 0.95)
+
+
+def test_features_of_earlier_versions_are_not_compared_with_rivals(tmp_path: Path) -> None:
+    made = Made(tmp_path, null_runs=10)
+    separated(rivals={"random": {"not_judged": None, "same_class_share": 0.95}})(made)
+    judgement = made.judge(row("neighbours_at_least", {"share": 0.9}))
+    assert (judgement.verdict, judgement.null, judgement.null_rate) == ("consistent", "", None)
 
 
 def test_every_measure_has_a_case_that_holds_and_one_that_does_not():

@@ -150,6 +150,10 @@ def test_known_answer_rivals_are_the_separation_of_their_features() -> None:
     assert found["random"]["pairs"]["covid|viral"] == pytest.approx(
         np.mean([one["pairs"]["covid|viral"] for one in draws])
     )
+    assert found["random"]["neighbour_shares"]["covid"]["viral"] == pytest.approx(
+        np.mean([one["neighbour_shares"]["covid"]["viral"] for one in draws])
+    )
+    assert found["file"]["mostly_other_neighbours"] == separation_of(files, CLASSES)["mostly_other_neighbours"]
     chance = chance_of(CLASSES)["same_class_share"]
     assert found["file"]["same_class_share"] == pytest.approx(chance, abs=0.1)
     assert found["pixels"]["pairs"]["covid|viral"] > 0.95 > found["pixels"]["pairs"]["covid|normal"]

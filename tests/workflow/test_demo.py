@@ -40,7 +40,8 @@ def test_demo_ends_in_a_report_and_a_scorecard(demo: Path, project: Path) -> Non
     assert not scorecard["verdict"].isin(["not run"]).any()
     verdicts = scorecard.set_index("id")["verdict"]
     of_six_seeds = ("six_seeds_accuracy", "six_seeds_learn", "six_seeds_features", "six_seeds_steps")
-    assert [verdicts[name] for name in of_six_seeds] == ["consistent"] * 3 + ["differs"]
+    # Random features of the phantoms separate the classes as well.
+    assert [verdicts[name] for name in of_six_seeds] == ["consistent", "consistent", "undecided", "differs"]
     assert "exploratory" not in scorecard["reason"].str.cat()
     assert scorecard["seal"].str.match("[0-9a-f]{16}").all()
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from cxrflow.claims.curves import epoch_of_reaching
-from cxrflow.claims.judge import each_pair, judge_observations
+from cxrflow.claims.judge import each_pair
 from cxrflow.claims.model import (
     CONSISTENT,
     DIFFERS,
@@ -22,6 +22,7 @@ from cxrflow.claims.model import (
 )
 from cxrflow.claims.registry import Curve, Curves, Epoch, EpochRange, RowExperiment, measure
 from cxrflow.claims.results import History, Results, TrainingResults, require_epochs
+from cxrflow.claims.verdict import judge_observations
 from cxrflow.statistics.comparison import compare_over_seeds
 from cxrflow.statistics.intervals import UndefinedError, Z
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from cxrflow.claims.judge import each_training, summary
+from cxrflow.claims.judge import each_training
 from cxrflow.claims.model import (
     CONSISTENT,
     DIFFERS,
@@ -26,6 +26,7 @@ from cxrflow.claims.model import (
 )
 from cxrflow.claims.registry import Epoch, measure
 from cxrflow.claims.results import Results, TrainingResults
+from cxrflow.claims.verdict import summary
 from cxrflow.io.words import counted
 from cxrflow.statistics.intervals import TOLERANCE, UndefinedError, at_least, at_most
 from cxrflow.statistics.predictive import predictive_counts, predictive_loss

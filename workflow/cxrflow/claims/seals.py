@@ -17,7 +17,12 @@ from cxrflow.claims.registry import MEASURES
 from cxrflow.io.code_hash import module_hash
 from cxrflow.io.files import canonical_json, read_json, sha256_of_text, write_json
 
-JUDGING = ("cxrflow.claims.judge", "cxrflow.statistics.predictive", "cxrflow.statistics.intervals")
+JUDGING = (
+    "cxrflow.claims.judge",
+    "cxrflow.claims.verdict",
+    "cxrflow.statistics.predictive",
+    "cxrflow.statistics.intervals",
+)
 """The code that turns observations into verdicts, which is part of each seal."""
 
 

@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 
 from cxrflow.claims.comparisons import judge_accuracies
-from cxrflow.claims.judge import judge_observations
 from cxrflow.claims.model import NOT_RUN, Claim, Judgement, Observation, UndecidedError
 from cxrflow.claims.noise import observe_histories
 from cxrflow.claims.registry import Epoch, Names, RowExperiment, measure
 from cxrflow.claims.results import History, Results, TrainingResults
+from cxrflow.claims.verdict import judge_observations
 from cxrflow.io.words import joined
 
 Others = dict[RowExperiment, Names]

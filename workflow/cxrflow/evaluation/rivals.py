@@ -1,6 +1,6 @@
 """The separation of classes by features that know nothing of disease, to compare with that of a network's features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,8 @@ def rivals_of(
         k: number of neighbours.
 
     Returns:
-        A JSON value: for `pixels`, `file` and `random` a `description`, and `not_judged`, `same_class_share`, `silhouette` and
-        `pairs`, as in `separation_of`; those of `random` are means of five draws.
+        A JSON value: for `pixels`, `file` and `random` a `description`, and the values of `separation_of` without `units`; the
+        numbers of `random` are means of five draws.
     """
     draws = [random_features(thumbnails, seed) for seed in range(RANDOM_DRAWS)]
     return {
@@ -64,11 +64,22 @@ def _mean_separation(
     reasons = [one["not_judged"] for one in found if one["not_judged"]]
     return {
         "description": description,
+        "images": found[0]["images"],
+        "k": found[0]["k"],
         "not_judged": reasons[0] if reasons else None,
-        "same_class_share": _mean([one["same_class_share"] for one in found]),
-        "silhouette": _mean([one["silhouette"] for one in found]),
-        "pairs": {pair: _mean([one["pairs"][pair] for one in found]) for pair in found[0]["pairs"]},
+        **{
+            key: _mean([one[key] for one in found])
+            for key in ("same_class_share", "silhouette", "mostly_other_neighbours")
+        },
+        "pairs": _means([one["pairs"] for one in found]),
+        "neighbour_shares": {
+            name: _means([one["neighbour_shares"][name] for one in found]) for name in found[0]["neighbour_shares"]
+        },
     }
+
+
+def _means(found: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    return {name: _mean([one[name] for one in found]) for name in found[0]}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
