@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ET
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,11 +18,12 @@ from cxrflow.evaluation.experiments import measure_experiment, read_experiment
 from cxrflow.io.errors import UserError
 from cxrflow.io.files import write_json, write_table
 from cxrflow.report import scorecard
-from cxrflow.report.audits import rival_tables, without_leaks
+from cxrflow.report.audits import findings_in_words, rival_tables, rivals_in_words, without_leaks
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.inputs import read_sheets
 from cxrflow.report.page import render_page
 from cxrflow.report.repeat import DERIVED, overlay_of
+from cxrflow.report.summary import precision_in_words
 from cxrflow.report.tables import head_words, training_words
 from cxrflow.report.words import number, percent_range, thousands
 from cxrflow.stages import assemble_report
@@ -582,7 +584,63 @@ def test_a_network_that_no_rival_reaches_has_no_such_warning(inputs):
     for of_task in audit["audits"]["rivals"]["details"].values():
         for rival in of_task["rivals"]:
             rival["own_split"] |= {"correct": 0, "accuracy": 0.0, "low": 0.0, "high": 0.05}
-    assert "too little to recognise disease" not in summary_of(dataclasses.replace(inputs, rivals=rivals, audit=audit))
+    summary = summary_of(dataclasses.replace(inputs, rivals=rivals, audit=audit))
+    assert "which sees too little to recognise disease" not in summary
+    number = len(inputs.experiments)
+    assert f"All {number} networks are significantly better than every classifier that sees too little" in summary
+
+
+def of_rivals(p_value: float, difference: float, networks: int = 1, task: str = "t") -> dict[str, Any]:
+    own = {"reason": None, "correct": 17, "images": 18}
+    against = {"one": {"p_value": p_value, "difference": difference}, "two": {"p_value": 0.01, "difference": 0.3}}
+    rivals = [
+        {"name": "one", "reaches_network": True, "own_split": own},
+        {"name": "two", "reaches_network": True, "own_split": {**own, "correct": 12}},
+        {"name": "file", "reaches_network": False, "own_split": {**own, "correct": 18}},
+    ]
+    return {"task": task, "rivals": rivals, "networks": [{"against": against}] * networks}
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ([of_rivals(0.01, 0.2)], "The network is significantly better than every classifier that"),
+        ([of_rivals(0.06, 0.2)], "The network is not significantly better than every classifier that"),
+        ([of_rivals(0.01, -0.2)], "The network is not significantly"),
+        ([of_rivals(0.2, 0.2, 3)], "None of the 3 networks is significantly better"),
+        (
+            [of_rivals(0.2, 0.2, task="a"), of_rivals(0.01, 0.2, task="b")],
+            "1 of the 2 networks is significantly better",
+        ),
+        ([of_rivals(0.01, 0.2, 2)], "the best of these gets 17 of 18 test images right."),
+        ([of_rivals(0.2, 0.2, task="a"), of_rivals(0.2, 0.2, task="b")], "gets 17 of 18 (a) and 17 of 18 (b) test"),
+        ([], "No classifier that sees too little to recognise disease was tested on the same images."),
+        ([of_rivals(0.2, 0.2, 0)], "No classifier that sees too little"),
+    ],
+)
+def test_one_sentence_says_how_many_networks_are_better_than_every_rival(
+    tables: list[dict[str, Any]], words: str
+) -> None:
+    assert words in rivals_in_words(tables)
+
+
+def test_one_sentence_counts_the_findings_that_limit_the_numbers(inputs):
+    assert findings_in_words(inputs) == "The audits found nothing that limits what these numbers mean."
+    audit = json.loads(json.dumps(inputs.audit))
+    finding = {"text": "A.", "effect": "", "is_headline": True}
+    audit["audits"]["patients"] = {"findings": [finding, {**finding, "is_headline": False}]}
+    one = dataclasses.replace(inputs, audit=audit)
+    assert findings_in_words(one) == "1 finding of the audits limits what these numbers mean: patients (1)."
+    audit["audits"]["confounders"] = {"findings": [finding, finding]}
+    words = "3 findings of the audits limit what these numbers mean: patients (1) and who is in the data (2)."
+    assert findings_in_words(one) == words
+
+
+def test_one_sentence_says_what_so_few_test_images_cannot_show(inputs):
+    rows = [{"correct": [9, 9], "power": "Nothing."}, {"correct": [12, 9], "power": "Something."}]
+    assert precision_in_words(dataclasses.replace(inputs, comparisons=rows)) == "Something."
+    alone = precision_in_words(dataclasses.replace(inputs, comparisons=[]))
+    assert re.fullmatch(r"With 18 images.* in the smallest test, one image more or less is 5\.6.%\.", alone)
 
 
 def test_rivals_and_networks_are_compared_on_the_same_images(inputs):

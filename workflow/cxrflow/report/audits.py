@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cxrflow.audits.findings import LEVEL
 from cxrflow.claims.results import TrainingResults
 from cxrflow.images.grouping import patient_numbers
-from cxrflow.io.words import counted
+from cxrflow.io.words import counted, joined
 from cxrflow.report.inputs import Inputs
 from cxrflow.report.method import method_findings
 from cxrflow.report.words import percent_range
@@ -140,9 +140,56 @@ def rival_warnings(tables: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
 
 
+def rivals_in_words(tables: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence: how many networks are better than every trivial rival on the test images, and what the best rivals get.
+
+    Args:
+        tables: from `rival_tables`.
+    """
+    best, beaten, networks = [], 0, 0
+    for table in tables:
+        tested = [one for one in table["rivals"] if one["reaches_network"] and one["own_split"]["reason"] is None]
+        if not tested or not table["networks"]:
+            continue
+        own = max((one["own_split"] for one in tested), key=lambda one: one["correct"])
+        best.append(f"{own['correct']} of {own['images']}" + (f" ({table['task']})" if len(tables) > 1 else ""))
+        networks += len(table["networks"])
+        beaten += sum(
+            all(is_better(network["against"][one["name"]]) for one in tested) for network in table["networks"]
+        )
+    if not best:
+        return "No classifier that sees too little to recognise disease was tested on the same images."
+    rivals = "every classifier that sees too little to recognise disease"
+    if networks == 1:
+        subject = f"The network {'is' if beaten else 'is not'} significantly better than {rivals}"
+    else:
+        number = {0: "None of the", networks: "All"}.get(beaten, f"{beaten} of the")
+        subject = f"{number} {networks} networks {'is' if beaten <= 1 else 'are'} significantly better than {rivals}"
+    return f"{subject}; the best of these gets {joined(best)} test images right."
+
+
+def is_better(against: Mapping[str, float]) -> bool:
+    """Whether a network is significantly better than a rival, see `beside_rivals`."""
+    return against["p_value"] <= LEVEL and against["difference"] > 0
+
+
+def findings_in_words(inputs: Inputs) -> str:
+    """One sentence: how many findings of the audits limit what the numbers mean, by audit."""
+    counts = {
+        row["title"].lower(): sum(one["is_headline"] for one in row["findings"] or []) for row in audit_rows(inputs)
+    }
+    found = {title: count for title, count in counts.items() if count}
+    if not found:
+        return "The audits found nothing that limits what these numbers mean."
+    named = joined([f"{title} ({count})" for title, count in found.items()])
+    total = sum(found.values())
+    limit = "limits" if total == 1 else "limit"
+    return f"{counted(total, 'finding')} of the audits {limit} what these numbers mean: {named}."
+
+
 def _against_rivals(network: Mapping[str, Any], rivals: list[str]) -> str:
     against = [network["against"][name] for name in rivals]
-    beaten = sum(one["p_value"] <= LEVEL and one["difference"] > 0 for one in against)
+    beaten = sum(map(is_better, against))
     better = {0: "is not significantly better than any", len(rivals): "is significantly better than each"}.get(
         beaten, f"is significantly better than only {beaten}"
     )

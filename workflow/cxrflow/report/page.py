@@ -12,7 +12,7 @@ from cxrflow.claims.model import stated_in_words
 from cxrflow.io.errors import raise_all
 from cxrflow.io.words import counted, duration, joined, visible
 from cxrflow.report import words
-from cxrflow.report.audits import audit_rows, rival_tables, without_leaks
+from cxrflow.report.audits import audit_rows, findings_in_words, rival_tables, rivals_in_words, without_leaks
 from cxrflow.report.deviations import find_deviations
 from cxrflow.report.errors import error_galleries
 from cxrflow.report.explanations import explanation_views, unexplained
@@ -29,7 +29,14 @@ from cxrflow.report.repeat import (
 )
 from cxrflow.report.results import NAMES, result_tables
 from cxrflow.report.scorecard import claims_file, scorecard_view
-from cxrflow.report.summary import FEW_TEST_IMAGES, SUMMARY_RESULTS, results_in_words, warnings, what_was_run
+from cxrflow.report.summary import (
+    FEW_TEST_IMAGES,
+    SUMMARY_RESULTS,
+    precision_in_words,
+    results_in_words,
+    warnings,
+    what_was_run,
+)
 from cxrflow.report.tables import (
     backbones_side_by_side,
     experiment_rows,
@@ -96,6 +103,9 @@ def page_values(inputs: Inputs) -> dict[str, Any]:
         "what": what_was_run(inputs),
         "tested": tested[:SUMMARY_RESULTS],
         "more_tested": max(0, len(tested) - SUMMARY_RESULTS),
+        "rivals_in_words": rivals_in_words(rivals),
+        "findings_in_words": findings_in_words(inputs),
+        "precision_in_words": precision_in_words(inputs),
         "warnings": warnings(inputs, rivals),
         "experiments": list(experiment_rows(inputs)),
         "counts": list(image_counts(inputs)),

@@ -71,6 +71,16 @@ def results_in_words(inputs: Inputs) -> list[tuple[str, str]]:
     return results
 
 
+def precision_in_words(inputs: Inputs) -> str:
+    """One sentence: which difference so few test images cannot show, or how much one of them counts."""
+    if inputs.comparisons:
+        most_different = max(inputs.comparisons, key=lambda row: abs(row["correct"][0] - row["correct"][1]))
+        return str(most_different["power"])
+    images, name = min((one["runs"][0]["metrics"][0]["of"], name) for name, one in inputs.evaluation.items())
+    test = "the smallest test" if len(inputs.evaluation) > 1 else "the test"
+    return f"With {inputs.evaluation[name]['counts']} in {test}, one image more or less is {percent(1 / images)}."
+
+
 def _image_warnings(inputs: Inputs) -> Iterator[str]:
     audit = inputs.audit
     if inputs.on_phantoms:
