@@ -85,7 +85,7 @@ test: lint ## all checks of lint, and the tests that take seconds
 	$(call check,pytest $(workers) -m "not slow")
 
 test-slow: environment-dev ## the tests that take minutes
-	$(call check,pytest $(workers) --durations 40 -m "slow and not long" --ignore tests/slurm)
+	$(call check,pytest $(workers) -m "slow and not long" --ignore tests/slurm)
 
 test-all: test ## all tests, also slow ones that vary what others test: more than an hour
 	$(call check,pytest $(workers) -m slow --ignore tests/slurm)

@@ -58,7 +58,7 @@ def everywhere(*names: str) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def test_the_package_is_found() -> None:
-    assert len(TREES) > 100 and len(TEMPLATES) > 10 and len(RULES) == 11
+    assert len(TREES) > 100 and len(TEMPLATES) > 10 and len(RULES) == 12
 
 
 def test_nothing_is_unpickled() -> None:

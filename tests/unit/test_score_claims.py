@@ -308,7 +308,9 @@ def test_the_demo_claims_on_made_phantoms(tmp_path):
     for file in (tmp_path / "runs").glob("*/*/metrics.json"):
         write_json(file, {**read_json(file), "accuracy": 0.95})
     scorecard = scored(made, DEMO)
-    assert set(scorecard["verdict"]) == {"consistent", "exact", "as configured"}
+    of_six_seeds = scorecard["experiment"] == "binary_mobilenet"
+    assert set(scorecard.loc[~of_six_seeds, "verdict"]) == {"consistent", "exact", "as configured"}
+    assert set(scorecard.loc[of_six_seeds, "verdict"]) == {"not run"}
     assert scorecard["statement"].str.contains("phantom").all()
     for claim in load_claims(DEMO):
         assert claim.kind == MEASURES[claim.measure].kind

@@ -10,8 +10,9 @@ import pytest
 from claims_study import Made, row
 from cxrflow.claims.model import Claim, Judgement
 from cxrflow.claims.registry import judge_claim
-from cxrflow.claims.seals import existing_trainings, git_commit, read_seals, seal_claims, seal_hash
+from cxrflow.claims.seals import existing_trainings, read_seals, seal_claims, seal_hash
 from cxrflow.io.files import read_json, write_json
+from cxrflow.run.sealing import git_commit
 
 LEVEL = {"curve": "accuracy", "epoch": 5, "level": 0.9}
 SEEDS = {"a": [0, 1, 2]}

@@ -11,6 +11,7 @@ from cxrflow.io.fetch import fetched_files
 from cxrflow.io.planned import refuse_other_settings
 from cxrflow.run import adapter, hooks
 from cxrflow.run.runs import join_run
+from cxrflow.run.sealing import seal_before_start
 
 STARTED = time.time()
 FETCHING = ("fetch_images", "fetch_weights")  # their outputs are checked by hash, whichever code fetched them
@@ -56,7 +57,7 @@ def begin():
             )
     if CLAIMS:
         try:
-            hooks.seal_before_start(CLAIMS, SEALS, {name: CONFIG.seeds_of(name) for name in EXPERIMENTS})
+            seal_before_start(CLAIMS, SEALS, {name: CONFIG.seeds_of(name) for name in EXPERIMENTS})
         except UserError as error:
             raise WorkflowError("The claims have errors:", *error.messages) from None
     hooks.hand_on_plan(HANDED_ON, SETTINGS, FINGERPRINT)

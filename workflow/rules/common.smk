@@ -36,7 +36,6 @@ RESULTS = Path("results") / CONFIG.name
 CHECKPOINTS = Path("results") / "checkpoints"  # by the identity of a training, so shared by all names
 SEEN = RESULTS / "images_seen.json"  # not an output, since it must remain when the index is rebuilt
 KNOWN = RESULTS / "images_known.parquet"  # the same
-SEALS = RESULTS / "seals.json"  # the same
 HANDED_ON = Path("results") / "locks" / CONFIG.name / "handed_on"  # settings and plan, as files that jobs read
 PIXELS = Path("results") / "pixels"  # of single images, by their contents, so also shared
 ENVIRONMENT = f"../../envs/{CONFIG.environment}.yaml"  # as seen from the rules

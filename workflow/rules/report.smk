@@ -1,7 +1,7 @@
 # The last stages: the scorecard of the study's statements, and the report.
 #
 # Requires: everything before
-# Makes:    scorecard.csv (if the config names claims), report/index.html
+# Makes:    scorecard.csv, seals.json (if the config names claims), report/index.html
 
 from cxrflow.publication.folder import OF_PLOTS, OF_RUN, files_of_evaluation
 
@@ -21,6 +21,7 @@ SHEETS = [RESULTS / f"plots/augmentation/{task}.json" for task in TASKS] if AUGM
 PAGE_FILES = sorted(path for path in PAGE.rglob("*") if path.is_file())
 OPEN_POINTS = [existing(CONFIG.open_points, "open_points")] if CONFIG.open_points else []
 LOCK = PROJECT / "envs" / f"{CONFIG.environment}.lock"
+SEALS = RESULTS / "seals.json"  # written before the first job; not an output, since it must remain
 EVERYTHING = whole_settings(CONFIG)
 # Files, since the settings of hundreds of experiments are too long for an argument.
 SETTINGS_FILE, SELECTED_FILE = handed_on(HANDED_ON, "settings", EVERYTHING), handed_on(HANDED_ON, "selected", SELECTED)

@@ -6,7 +6,6 @@ of the checkout and the trainings that exist by then. A seed whose training is a
 the verdict is that of seeds trained later. A rule that is changed gets a new seal, and one that is changed back its old one.
 """
 
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,20 +91,6 @@ def existing_trainings(results: Path) -> set[str]:
     kept = {folder.name for folder in (results / "checkpoints").glob("*") if folder.is_dir()}
     records = results.glob("*/runs/*/seed_*/training.json")
     return kept | {str(read_json(record)["identity"]) for record in records}
-
-
-def git_commit(folder: Path) -> str:
-    """The git commit of a checkout, and `-changed` if files that git knows differ from it; empty if it is no checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            run = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-        except FileNotFoundError:  # git is not installed
-            return None
-        return run.stdout.strip() if run.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    return "" if commit is None else commit + ("-changed" if git("status", "--porcelain", "-uno") else "")
 
 
 def _sealed_in(events: Sequence[Mapping[str, Any]], claim: str, seal: str) -> int | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from cxrflow.io.code_hash import code_hash
 from cxrflow.io.files import PARTS, remove_abandoned
 from cxrflow.io.hashes import planned_contents
-from cxrflow.io.words import counted
 from cxrflow.publication.folder import Selected
 from cxrflow.run.adapter import SLURM_LOGS, UnfinishedJob
 from cxrflow.run.checks import short_list
@@ -66,27 +65,6 @@ def claim_before_start(results: Path, fetched: Path | None, planned: Planned) ->
     places = ("", "images/", "weights/", "checkpoints/*/")
     remove_abandoned([*results.rglob(PARTS), *(path for place in places for path in RESULTS.glob(place + PARTS))])
     return inherited
-
-
-def seal_before_start(claims: Path, seals: Path, seeds: Selected) -> None:
-    """Seal the rules of all claims, see `cxrflow.claims.seals`.
-
-    Args:
-        claims: claims (CSV).
-        seals: file of the seals.
-        seeds: experiment to its seeds, of all experiments of the config.
-
-    Raises:
-        UserError: the claims have errors.
-    """
-    # Imported late: the measures import scipy, which a run that only plans does not need.
-    from cxrflow.claims.load import load_claims
-    from cxrflow.claims.seals import existing_trainings, git_commit, seal_claims
-
-    commit = git_commit(Path(__file__).parent)
-    new = seal_claims(seals, load_claims(claims), seeds, existing_trainings(RESULTS), commit)
-    if new:
-        print(f"sealed the rules of {counted(new, 'claim')} in {seals}", file=sys.stderr)
 
 
 def examine_before_start(config: Config, lock: Path, through_slurm: bool, planned: Planned) -> bool:
