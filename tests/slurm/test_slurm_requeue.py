@@ -68,6 +68,7 @@ def test_outside_problem_slurm_requeues_a_preempted_training_and_it_is_trained_o
     assert differing(tmp_path, local, RUN.format(0), TRAINED) == []
 
 
+@pytest.mark.long
 def test_outside_problem_slurm_requeues_a_training_of_a_failed_node_and_it_is_trained_once(
     start: Any, tmp_path: Path, local: Path
 ) -> None:

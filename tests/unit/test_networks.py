@@ -139,6 +139,7 @@ SCALED_BEFORE: dict[str, tuple[list[str], tuple[float, float]]] = {
     **dict.fromkeys(["ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"], ([], CAFFE)),
 }
 INPUT_SCALINGS = SCALED_INSIDE | SCALED_BEFORE
+LONG = [pytest.mark.slow, pytest.mark.long]
 QUICK = ("EfficientNetB0", "MobileNetV3Small", "ConvNeXtTiny", "MobileNet", "VGG16")
 # The smallest network of each family; the others have the same code with other sizes.
 FAMILIES = (
@@ -166,7 +167,7 @@ def test_there_is_a_range_for_every_backbone() -> None:
 
 
 @pytest.mark.parametrize(
-    "backbone", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+    "backbone", [name if name in QUICK else pytest.param(name, marks=LONG) for name in FAMILIES]
 )
 def test_double_scaling_reduces_the_contrast_to_a_255th(backbone: str) -> None:
     """Measured after preprocess_input and after the layers by which the backbone scales its input."""
@@ -196,7 +197,7 @@ def test_double_scaling_reduces_the_contrast_to_a_255th(backbone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "backbone", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+    "backbone", [name if name in QUICK else pytest.param(name, marks=LONG) for name in FAMILIES]
 )
 def test_layers_are_those_of_a_backbone_with_imagenet_weights(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some backbones have another layer with weights="imagenet"; the download and its weights are left out here."""

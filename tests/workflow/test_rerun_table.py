@@ -130,8 +130,13 @@ class Row:
 
 
 def rows_as_parameters(rows: Iterable[Row]) -> list[Any]:
+    """Of slow tests, rows about the code of a stage are long: `test_rules` checks that each rule has the hash of its code."""
     return [
-        pytest.param(row, id=f"{row.change} -> {row.words or in_words(row.jobs)} -> {row.epochs} epochs")
+        pytest.param(
+            row,
+            id=f"{row.change} -> {row.words or in_words(row.jobs)} -> {row.epochs} epochs",
+            marks=[pytest.mark.long] if row.change.startswith("the code of") else [],
+        )
         for row in rows
     ]
 

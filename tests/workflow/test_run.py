@@ -195,16 +195,6 @@ def test_a_perplexity_that_is_too_high_is_reported(snakemake: Any, folder: Path,
     assert (results / "report/index.html").read_bytes() == page
 
 
-def test_impossible_settings_leave_the_finished_training(snakemake: Any, folder: Path, results: Path) -> None:
-    model = (results / EXPERIMENT / "model.keras").read_bytes()
-    config = ("--configfile", str(folder / "tiny.yaml"), "--config", "override={frozen_layers: 87}")
-    run = snakemake(folder, "--cores", "2", *config)
-    assert run.returncode != 0
-    # The message is repeated at the end, after all output of Snakemake.
-    assert "error: frozen_layers: 87 is more than the 86 layers of MobileNet" in "\n".join(run.stderr.splitlines()[-6:])
-    assert (results / EXPERIMENT / "model.keras").read_bytes() == model
-
-
 @pytest.fixture(scope="module")
 def folds(snakemake: Any, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of the same run, continued with a cross-validation."""
@@ -282,3 +272,13 @@ def test_an_external_test_is_added_to_a_finished_run(snakemake: Any, folder: Pat
     assert "External test: <code>another hospital</code>" in page and "1 image is in the study, too (1 " in page
     assert "is not finished" not in page
     assert planned_jobs(snakemake(folder, "-n", *flags)) == {}
+
+
+def test_impossible_settings_leave_the_finished_training(snakemake: Any, folder: Path, results: Path) -> None:
+    model = (results / EXPERIMENT / "model.keras").read_bytes()
+    config = ("--configfile", str(folder / "tiny.yaml"), "--config", "override={frozen_layers: 87}")
+    run = snakemake(folder, "--cores", "2", *config)
+    assert run.returncode != 0
+    # The message is repeated at the end, after all output of Snakemake.
+    assert "error: frozen_layers: 87 is more than the 86 layers of MobileNet" in "\n".join(run.stderr.splitlines()[-6:])
+    assert (results / EXPERIMENT / "model.keras").read_bytes() == model
