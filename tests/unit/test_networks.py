@@ -166,9 +166,7 @@ def test_there_is_a_range_for_every_backbone() -> None:
     assert sorted(INPUT_SCALINGS) == sorted(BACKBONES)
 
 
-@pytest.mark.parametrize(
-    "backbone", [name if name in QUICK else pytest.param(name, marks=LONG) for name in FAMILIES]
-)
+@pytest.mark.parametrize("backbone", [name if name in QUICK else pytest.param(name, marks=LONG) for name in FAMILIES])
 def test_double_scaling_reduces_the_contrast_to_a_255th(backbone: str) -> None:
     """Measured after preprocess_input and after the layers by which the backbone scales its input."""
     layers, (low, high) = INPUT_SCALINGS[backbone]
@@ -196,9 +194,7 @@ def test_double_scaling_reduces_the_contrast_to_a_255th(backbone: str) -> None:
     assert ranges["double"][1] - ranges["double"][0] < 0.005 * (high - low)
 
 
-@pytest.mark.parametrize(
-    "backbone", [name if name in QUICK else pytest.param(name, marks=LONG) for name in FAMILIES]
-)
+@pytest.mark.parametrize("backbone", [name if name in QUICK else pytest.param(name, marks=LONG) for name in FAMILIES])
 def test_layers_are_those_of_a_backbone_with_imagenet_weights(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some backbones have another layer with weights="imagenet"; the download and its weights are left out here."""
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: "no file")
