@@ -516,8 +516,8 @@ def test_our_configs_fit_the_schema(project: Path, file: str) -> None:
 def test_demo_has_the_experiments_of_the_study(project: Path) -> None:
     demo = read_config(study_config("demo"))
     study = read_config({**study_config(), "images": "x"})
-    assert list(demo.experiments)[:-1] == list(study.experiments)
-    assert list(demo.experiments)[-1] == "binary_mobilenet" and len(demo.seeds_of("binary_mobilenet")) == 6
+    assert list(demo.experiments) == list(study.experiments)
+    assert list(demo.extras) == ["binary_mobilenet"] and len(demo.seeds_of("binary_mobilenet")) == 6
     assert demo.phantoms is not None and demo.fetched_into() is None
 
 

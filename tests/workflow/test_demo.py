@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tiny_run import planned_jobs
 
-EXPERIMENTS = ("binary_inception_v3", "multiclass_inception_v3", "multiclass_mobilenet", "binary_mobilenet")
+EXPERIMENTS = ("binary_inception_v3", "multiclass_inception_v3", "multiclass_mobilenet")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,7 @@ def test_demo_ends_in_a_report_and_a_scorecard(demo: Path, project: Path) -> Non
     scorecard = pd.read_csv(demo / "results/demo/scorecard.csv")
     claims = pd.read_csv(project / "studies/demo/claims.csv")
     assert scorecard["id"].tolist() == claims["id"].tolist()
-    assert not scorecard["verdict"].isin(["not run"]).any()
-    verdicts = scorecard.set_index("id")["verdict"]
-    of_six_seeds = ("six_seeds_accuracy", "six_seeds_learn", "six_seeds_features", "six_seeds_steps")
-    # Random features of the phantoms separate the classes as well.
-    assert [verdicts[name] for name in of_six_seeds] == ["consistent", "consistent", "undecided", "differs"]
+    assert set(scorecard.loc[scorecard["verdict"] == "not run", "experiment"]) == {"binary_mobilenet"}
     assert "exploratory" not in scorecard["reason"].str.cat()
     assert scorecard["seal"].str.match("[0-9a-f]{16}").all()
 
@@ -59,3 +55,14 @@ def test_demo_as_a_snakemake_report(snakemake: Any, demo: Path, project: Path) -
     assert run.returncode == 0, run.stdout + run.stderr
     text = (demo / "report.html").read_text()
     assert "not for clinical use" in text
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_six_seeds_decide_the_claims_of_the_demo(snakemake: Any, tmp_path: Path) -> None:
+    run = snakemake(tmp_path, "--cores", "2", "--config", "study=demo", "only=binary_mobilenet")
+    assert run.returncode == 0, run.stdout + run.stderr
+    verdicts = pd.read_csv(tmp_path / "results/demo/scorecard.csv").set_index("id")["verdict"]
+    of_six_seeds = ("six_seeds_accuracy", "six_seeds_learn", "six_seeds_features", "six_seeds_steps")
+    # Random features of the phantoms separate the classes as well.
+    assert [verdicts[name] for name in of_six_seeds] == ["consistent", "consistent", "undecided", "differs"]

@@ -18,7 +18,7 @@ import yaml
 from finished_run import copy_project
 from tiny_run import TINY, planned_jobs
 
-DEMO_JOBS = 120
+DEMO_JOBS = 59
 IMPORTER = """\
 configfile: "mine.yaml"
 
