@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cxrflow.io.words import counted
-
-RESULTS = Path("results")
+from cxrflow.run.hooks import RESULTS
 
 
 def seal_before_start(claims: Path, seals: Path, seeds: Mapping[str, Sequence[int]]) -> None:
